@@ -1,0 +1,190 @@
+//! Remembers what was defined, by whom, in which version.
+//!
+//! A [`Catalog`] is an immutable value behind an `Arc`: planning reads one snapshot of it, DDL makes the next one
+//! (copy on write) and puts it in place at its commit. Names are resolved here and nowhere else.
+
+mod entry;
+
+pub use entry::{
+    Connection, Entry, Index, Item, MaterializedView, Schema, Source, SourceRelation, Table, View,
+};
+
+use std::collections::BTreeMap;
+
+use crate::types::{Error, ObjectId, Result, SqlState};
+
+/// The name of the only database.
+pub const DATABASE: &str = "millrace";
+
+/// The schema that unqualified names are made in, unless `search_path` says otherwise.
+pub const DEFAULT_SCHEMA: &str = "public";
+
+/// The first OID that a user's object can get, as in PostgreSQL.
+const FIRST_OID: u32 = 16384;
+
+/// Everything that is defined, at one moment.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    entries: BTreeMap<ObjectId, Entry>,
+    /// (schema, name) of relations and indexes, which share one namespace as in PostgreSQL.
+    relations: BTreeMap<(String, String), ObjectId>,
+    schemas: BTreeMap<String, ObjectId>,
+    connections: BTreeMap<(String, String), ObjectId>,
+    next_id: u64,
+    next_oid: u32,
+    /// Grows with every change; whatever was planned with an older one is planned again.
+    pub version: u64,
+}
+
+impl Default for Catalog {
+    fn default() -> Self {
+        let mut catalog = Catalog {
+            entries: BTreeMap::new(),
+            relations: BTreeMap::new(),
+            schemas: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            next_id: 1,
+            next_oid: FIRST_OID,
+            version: 0,
+        };
+        catalog.create(DEFAULT_SCHEMA, "", Item::Schema(Schema {}), vec![]).expect("an empty catalog has no conflicts");
+        catalog
+    }
+}
+
+impl Catalog {
+    /// The id that the next [`create`](Self::create) will give.
+    pub fn next_id(&self) -> ObjectId {
+        ObjectId(self.next_id)
+    }
+
+    /// Adds an object and what it depends on. A schema's own name is `schema`, its `name` is empty.
+    pub fn create(&mut self, schema: &str, name: &str, item: Item, depends_on: Vec<ObjectId>) -> Result<ObjectId> {
+        let id = ObjectId(self.next_id);
+        let place = (schema.to_string(), name.to_string());
+        match &item {
+            Item::Schema(_) => {
+                if self.schemas.contains_key(schema) || is_system_schema(schema) {
+                    return Err(exists(SqlState::DUPLICATE_SCHEMA, "schema", schema));
+                }
+                self.schemas.insert(schema.to_string(), id);
+            }
+            Item::Connection(_) => {
+                self.require_schema(schema)?;
+                if self.connections.contains_key(&place) {
+                    return Err(exists(SqlState::DUPLICATE_OBJECT, "connection", name));
+                }
+                self.connections.insert(place, id);
+            }
+            _ => {
+                self.require_schema(schema)?;
+                if self.relations.contains_key(&place) {
+                    return Err(exists(SqlState::DUPLICATE_TABLE, "relation", name));
+                }
+                self.relations.insert(place, id);
+            }
+        }
+        let (schema, name) = (schema.to_string(), name.to_string());
+        self.entries.insert(id, Entry { id, oid: self.next_oid, schema, name, item, depends_on });
+        self.next_id += 1;
+        self.next_oid += 1;
+        self.version += 1;
+        Ok(id)
+    }
+
+    /// Takes an object out; whether anything depends on it is the caller's to check.
+    pub fn remove(&mut self, id: ObjectId) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        let place = (entry.schema.clone(), entry.name.clone());
+        match entry.item {
+            Item::Schema(_) => self.schemas.remove(&entry.schema),
+            Item::Connection(_) => self.connections.remove(&place),
+            _ => self.relations.remove(&place),
+        };
+        self.version += 1;
+        Some(entry)
+    }
+
+    /// Puts another definition in the place of an object's (CREATE OR REPLACE VIEW): its id and OID stay.
+    pub fn replace(&mut self, id: ObjectId, item: Item, depends_on: Vec<ObjectId>) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.item = item;
+            entry.depends_on = depends_on;
+            self.version += 1;
+        }
+    }
+
+    pub fn get(&self, id: ObjectId) -> Option<&Entry> {
+        self.entries.get(&id)
+    }
+
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    pub fn schema(&self, name: &str) -> Option<&Entry> {
+        self.schemas.get(name).and_then(|id| self.entries.get(id))
+    }
+
+    /// The relation or index of this name: in `schema`, or in the first schema of `search_path` that has it.
+    pub fn relation(&self, schema: Option<&str>, name: &str, search_path: &[String]) -> Option<&Entry> {
+        self.find(&self.relations, schema, name, search_path)
+    }
+
+    pub fn connection(&self, schema: Option<&str>, name: &str, search_path: &[String]) -> Option<&Entry> {
+        self.find(&self.connections, schema, name, search_path)
+    }
+
+    /// What directly depends on `id`, in order of creation.
+    pub fn dependents(&self, id: ObjectId) -> Vec<&Entry> {
+        self.entries.values().filter(|entry| entry.depends_on.contains(&id)).collect()
+    }
+
+    /// Everything that depends on `id`, directly or not, dependents before what they depend on.
+    pub fn all_dependents(&self, id: ObjectId) -> Vec<ObjectId> {
+        let mut found = std::collections::BTreeSet::from([id]);
+        // An object depends only on older ones, so one pass in order of creation sees everything.
+        for entry in self.entries.values() {
+            if entry.depends_on.iter().any(|on| found.contains(on)) {
+                found.insert(entry.id);
+            }
+        }
+        found.into_iter().filter(|&found| found != id).rev().collect()
+    }
+
+    fn find(
+        &self,
+        names: &BTreeMap<(String, String), ObjectId>,
+        schema: Option<&str>,
+        name: &str,
+        search_path: &[String],
+    ) -> Option<&Entry> {
+        let in_schema = |schema: &str| names.get(&(schema.to_string(), name.to_string()));
+        let id = match schema {
+            Some(schema) => in_schema(schema),
+            None => search_path.iter().find_map(|schema| in_schema(schema)),
+        };
+        self.entries.get(id?)
+    }
+
+    fn require_schema(&self, name: &str) -> Result<()> {
+        if self.schemas.contains_key(name) {
+            return Ok(());
+        }
+        if is_system_schema(name) {
+            let message = format!("permission denied to create in schema \"{name}\"");
+            return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
+                .with_detail("System catalog modifications are disallowed."));
+        }
+        Err(Error::new(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{name}\" does not exist")))
+    }
+}
+
+/// Schemas whose relations are made up from the catalog itself.
+pub fn is_system_schema(name: &str) -> bool {
+    matches!(name, "pg_catalog" | "information_schema") || name == DATABASE
+}
+
+fn exists(state: SqlState, what: &str, name: &str) -> Error {
+    Error::new(state, format!("{what} \"{name}\" already exists"))
+}

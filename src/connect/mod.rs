@@ -1,0 +1,94 @@
+//! Reads changes from, and writes changes to, systems that are not ours.
+//!
+//! A [`Source`] is what CREATE SOURCE declared, ready to be read: live ([`Source::follow`]) or between two positions
+//! ([`Source::read`]), which is how a new view gets its history and a SELECT its rows. It knows positions, not
+//! timestamps: the engine binds the ones to the others.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use arrow::array::RecordBatch;
+
+use crate::types::{Relation, Result};
+
+/// How far a source has been read: per partition the next offset. A generator has one partition, its event number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Positions(pub BTreeMap<i32, i64>);
+
+/// What the rows of a relation mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Envelope {
+    /// Every record is a row.
+    Append,
+    /// Every record is the new value of its key, or its removal. Batches have two more columns at the end:
+    /// `tombstone` (boolean; the columns that are not the key are then NULL) and `sequence` (bigint, growing per key).
+    Upsert,
+}
+
+/// One of the relations that a source gives.
+#[derive(Clone, Debug)]
+pub struct SourceRelation {
+    /// None if it has the source's own name.
+    pub name: Option<String>,
+    pub relation: Relation,
+    pub envelope: Envelope,
+}
+
+/// A record that could not be decoded, for `millrace.source_errors`.
+#[derive(Clone, Debug)]
+pub struct RecordError {
+    pub partition: i32,
+    pub offset: i64,
+    pub message: String,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+}
+
+/// What a follower delivers: rows of some relations, and where the source stands after them.
+#[derive(Debug, Default)]
+pub struct SourceBatch {
+    /// (index into [`Source::relations`], rows).
+    pub rows: Vec<(usize, RecordBatch)>,
+    pub errors: Vec<RecordError>,
+    /// The partitions that moved, each with its next offset.
+    pub positions: Positions,
+    /// Size on the source's side, for limits and lag.
+    pub bytes: usize,
+}
+
+/// Rows in bounded batches.
+pub type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
+
+/// A declared source. Its methods block and are called off the async threads.
+pub trait Source: Send + Sync + fmt::Debug {
+    fn relations(&self) -> &[SourceRelation];
+
+    /// Where reading begins, as declared: asks the outside system where that is for each partition. An unreachable
+    /// system or a missing topic is an error here, so that CREATE SOURCE fails rather than what comes later.
+    fn start(&self) -> Result<Positions>;
+
+    /// Reads on from `from` on threads of its own until the follower is dropped. Partitions that appear later begin
+    /// at their first offset. `batches` is bounded, which holds the reader back; `wake` is called after each send.
+    /// A system that goes away is waited for; what can't be mended by waiting is sent as an error, once, at the end.
+    fn follow(
+        &self,
+        from: Positions,
+        batches: SyncSender<Result<SourceBatch>>,
+        wake: Arc<dyn Fn() + Send + Sync>,
+    ) -> Result<Box<dyn Follower>>;
+
+    /// The rows of one relation between two positions, each in batches of bounded size. What has been lost to retention
+    /// is an error, never skipped. Records that do not decode are left out, as they were when they were followed.
+    fn read(&self, relation: usize, from: &Positions, to: &Positions) -> Result<Batches>;
+}
+
+/// A running reader; dropping it stops it.
+pub trait Follower: Send {
+    /// Records between what has been delivered and the end of each partition, as far as the source knows.
+    fn lag(&self) -> Option<u64>;
+
+    /// What is wrong right now, if anything is (a broker that does not answer), for `millrace.sources`.
+    fn trouble(&self) -> Option<String>;
+}

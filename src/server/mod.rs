@@ -1,0 +1,1 @@
+//! Speaks PostgreSQL and HTTP; nothing else.

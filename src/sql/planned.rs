@@ -1,0 +1,117 @@
+//! What the planner hands out: plans with everything that their executor must know about them.
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::{LogicalPlan, TableSource};
+use datafusion::physical_expr::PhysicalExpr;
+
+use crate::types::{ObjectId, Relation, SqlType, Time};
+
+/// What a session gives to planning.
+#[derive(Clone, Debug)]
+pub struct PlanContext {
+    pub user: String,
+    /// Where unqualified names are looked for, in order, without pg_catalog (which is always searched first).
+    pub search_path: Vec<String>,
+    /// The session's TimeZone, an IANA name.
+    pub time_zone: String,
+    /// What now() is, in microseconds since the epoch; None in a view, where now() is refused for the time being.
+    pub now: Option<Time>,
+    /// Every setting as SHOW would print it, for current_setting().
+    pub settings: Vec<(String, String)>,
+}
+
+/// A relation as a scan names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RelationRef {
+    Object(ObjectId),
+    /// A relation of pg_catalog, information_schema or millrace, made up from the running system when it is read.
+    System { schema: String, name: String },
+}
+
+/// The `TableSource` of every scan that the planner makes. Whoever runs the plan puts the rows in its place.
+#[derive(Debug)]
+pub struct RelationSource {
+    pub reference: RelationRef,
+    pub schema: SchemaRef,
+}
+
+impl TableSource for RelationSource {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+}
+
+/// A query, analyzed and optimized.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    pub logical: LogicalPlan,
+    /// The columns of the result, named and typed as PostgreSQL would; the key if one follows from the plan.
+    pub columns: Relation,
+    /// The types of `$1`, `$2`, ..., by number. Parameters are still placeholders in `logical`.
+    pub parameters: Vec<SqlType>,
+    /// What is scanned, once views are expanded.
+    pub reads: BTreeSet<RelationRef>,
+    /// What names were resolved to: views themselves, not what they read.
+    pub depends_on: Vec<ObjectId>,
+}
+
+/// Expressions over the rows of one relation (RETURNING).
+#[derive(Clone, Debug)]
+pub struct Projection {
+    pub expressions: Vec<Arc<dyn PhysicalExpr>>,
+    pub columns: Relation,
+}
+
+#[derive(Clone, Debug)]
+pub struct InsertPlan {
+    pub table: ObjectId,
+    /// Rows with exactly the table's columns and types, defaults filled in; NOT NULL is for the executor to check.
+    pub rows: Planned,
+    pub on_conflict: Option<Conflict>,
+    pub returning: Option<Projection>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Conflict {
+    /// The columns named as the conflict's target; empty for any.
+    pub target: Vec<usize>,
+    pub action: ConflictAction,
+}
+
+#[derive(Clone, Debug)]
+pub enum ConflictAction {
+    Nothing,
+    /// Expressions over the existing row's columns, then the excluded row's.
+    Update { assignments: Vec<Assignment>, filter: Option<Arc<dyn PhysicalExpr>> },
+}
+
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    pub column: usize,
+    pub value: Arc<dyn PhysicalExpr>,
+}
+
+#[derive(Clone, Debug)]
+pub struct UpdatePlan {
+    pub table: ObjectId,
+    /// The table's columns as they are, then as they shall be.
+    pub rows: Planned,
+    /// Over the new rows.
+    pub returning: Option<Projection>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DeletePlan {
+    pub table: ObjectId,
+    /// The table's columns.
+    pub rows: Planned,
+    pub returning: Option<Projection>,
+}

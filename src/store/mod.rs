@@ -1,0 +1,1 @@
+//! Puts state on disk so that it is either all there or not there.

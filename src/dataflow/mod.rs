@@ -1,4 +1,11 @@
 //! Keeps the answer of a plan up to date as its inputs change: differential dataflow over Arrow.
 
+pub mod chunk;
+pub mod collection;
+pub mod columns;
+pub mod compare;
+pub mod errors;
+pub mod layout;
 pub mod plan;
 pub mod runtime;
+mod selection;

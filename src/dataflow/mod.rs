@@ -1,6 +1,8 @@
 //! Keeps the answer of a plan up to date as its inputs change: differential dataflow over Arrow.
 
 pub mod chunk;
+#[cfg(test)]
+mod chunk_tests;
 pub mod collection;
 pub mod columns;
 pub mod compare;
@@ -9,3 +11,5 @@ pub mod layout;
 pub mod plan;
 pub mod runtime;
 mod selection;
+#[cfg(test)]
+pub mod test_data;

@@ -2,7 +2,7 @@
 //!
 //! Ids, prices and strings are drawn exactly as the crate `nexmark` 0.2 does with its default settings (and states in
 //! capitals), written straight into Arrow buffers. Only the time of an event is better: computed in integers, where the
-//! crate's `f32` drifts after 50 million events.
+//! crate's `f32` drifts after some ten million events.
 
 use std::io::Write;
 use std::ops::Range;

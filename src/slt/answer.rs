@@ -54,12 +54,22 @@ impl Expected<'_> {
         {
             let text: String = values.iter().flat_map(|value| [value.as_str(), "\n"]).collect();
             let hash = format!("{} values hashing to {:x}", values.len(), md5::compute(text));
-            return if hash == *line { Ok(()) } else { Err(Difference { expected: vec![line.clone()], got: values }) };
+            return if hash == *line {
+                Ok(())
+            } else {
+                Err(Difference {
+                    expected: vec![line.clone()],
+                    got: values,
+                })
+            };
         }
         if values == self.lines || self.same_but_for_ties(&got, order) {
             return Ok(());
         }
-        Err(Difference { expected: self.lines.to_vec(), got: values })
+        Err(Difference {
+            expected: self.lines.to_vec(),
+            got: values,
+        })
     }
 
     /// Ties may be broken either way: the rows must be the same, and so must the sequence of what they are ordered by.
@@ -76,7 +86,10 @@ impl Expected<'_> {
     /// A row's values as sqlite prints them for the letters of the record.
     fn values(&self, row: &[Option<String>]) -> Vec<String> {
         let letter = |column: usize| self.types.get(column).unwrap_or(&DefaultColumnType::Any);
-        row.iter().enumerate().map(|(column, value)| value_of(letter(column), value.as_deref())).collect()
+        row.iter()
+            .enumerate()
+            .map(|(column, value)| value_of(letter(column), value.as_deref()))
+            .collect()
     }
 }
 
@@ -96,11 +109,18 @@ pub fn same_rows(left: &Rows, right: &Rows, order: &Order) -> Result<(), Differe
     if in_order && same_multiset(&left.rows, &right.rows) {
         return Ok(());
     }
-    Err(Difference { expected: printed(left), got: printed(right) })
+    Err(Difference {
+        expected: printed(left),
+        got: printed(right),
+    })
 }
 
 fn same(expected: Vec<String>, got: Vec<String>) -> Result<(), Difference> {
-    if expected == got { Ok(()) } else { Err(Difference { expected, got }) }
+    if expected == got {
+        Ok(())
+    } else {
+        Err(Difference { expected, got })
+    }
 }
 
 fn same_multiset<T: Ord>(left: &[T], right: &[T]) -> bool {
@@ -109,11 +129,17 @@ fn same_multiset<T: Ord>(left: &[T], right: &[T]) -> bool {
         places.sort_by(|&a, &b| rows[a].cmp(&rows[b]));
         places
     };
-    left.len() == right.len() && sorted(left).into_iter().zip(sorted(right)).all(|(l, r)| left[l] == right[r])
+    left.len() == right.len()
+        && sorted(left)
+            .into_iter()
+            .zip(sorted(right))
+            .all(|(l, r)| left[l] == right[r])
 }
 
 fn ordered_by<'a, T>(rows: &'a [Vec<T>], keys: &[(usize, String)]) -> Vec<Vec<Option<&'a T>>> {
-    rows.iter().map(|row| keys.iter().map(|(column, _)| row.get(*column)).collect()).collect()
+    rows.iter()
+        .map(|row| keys.iter().map(|(column, _)| row.get(*column)).collect())
+        .collect()
 }
 
 /// NULL, (empty), and numbers as the letter asks: I without a fraction, R with three digits of it.
@@ -135,7 +161,9 @@ fn integer(value: &str) -> String {
         "t" => "1".to_string(),
         "f" => "0".to_string(),
         _ if value.parse::<i128>().is_ok() => value.to_string(),
-        _ => value.parse::<f64>().map_or_else(|_| "0".to_string(), |number| (number.trunc() as i64).to_string()),
+        _ => value
+            .parse::<f64>()
+            .map_or_else(|_| "0".to_string(), |number| (number.trunc() as i64).to_string()),
     }
 }
 
@@ -144,12 +172,23 @@ mod tests {
     use super::*;
 
     fn rows(values: &[&[Option<&str>]]) -> Rows {
-        let rows: Vec<Vec<_>> = values.iter().map(|row| row.iter().map(|v| v.map(str::to_string)).collect()).collect();
-        Rows { columns: rows.first().map_or(0, Vec::len), rows }
+        let rows: Vec<Vec<_>> = values
+            .iter()
+            .map(|row| row.iter().map(|v| v.map(str::to_string)).collect())
+            .collect();
+        Rows {
+            columns: rows.first().map_or(0, Vec::len),
+            rows,
+        }
     }
 
     fn expected<'a>(style: Style, sort: SortMode, types: &'a [DefaultColumnType], lines: &'a [String]) -> Expected<'a> {
-        Expected { style, types, sort, lines }
+        Expected {
+            style,
+            types,
+            sort,
+            lines,
+        }
     }
 
     #[test]
@@ -163,8 +202,15 @@ mod tests {
         // The hash of "1\n2\n".
         let hash = [format!("2 values hashing to {:x}", md5::compute("1\n2\n"))];
         let expect = expected(Style::Values, SortMode::RowSort, &types[..1], &hash);
-        assert_eq!(expect.compare(&rows(&[&[Some("2")], &[Some("1")]]), &Order::Unordered), Ok(()));
-        assert!(expect.compare(&rows(&[&[Some("2")], &[Some("3")]]), &Order::Unordered).is_err());
+        assert_eq!(
+            expect.compare(&rows(&[&[Some("2")], &[Some("1")]]), &Order::Unordered),
+            Ok(())
+        );
+        assert!(
+            expect
+                .compare(&rows(&[&[Some("2")], &[Some("3")]]), &Order::Unordered)
+                .is_err()
+        );
     }
 
     #[test]

@@ -89,7 +89,10 @@ impl FromStr for Sample {
         let (every, from) = text.split_once('/').unwrap_or((text, "0"));
         match number(every)? {
             0 => Err("every 0th query is no query".to_string()),
-            every => Ok(Sample { every, from: number(from)? % every }),
+            every => Ok(Sample {
+                every,
+                from: number(from)? % every,
+            }),
         }
     }
 }
@@ -118,7 +121,9 @@ async fn run_files(options: Arc<Options>) -> Result<bool> {
     }
     let target = match &options.url {
         Some(config) => Target::Url(config.clone()),
-        None => Target::Own { workers: options.workers },
+        None => Target::Own {
+            workers: options.workers,
+        },
     };
     if options.rewrite {
         return rewrite_files(&scripts, &target).await;
@@ -127,12 +132,24 @@ async fn run_files(options: Arc<Options>) -> Result<bool> {
     for (_, script) in &scripts {
         for &mode in &options.mode.0 {
             let (script, target, options) = (Arc::clone(script), target.clone(), Arc::clone(&options));
-            work.push(async move { tokio::spawn(async move { run_file(&script, mode, &target, &options).await }).await });
+            work.push(
+                async move { tokio::spawn(async move { run_file(&script, mode, &target, &options).await }).await },
+            );
         }
     }
-    let tallies: Vec<_> = futures::stream::iter(work).buffered(options.jobs.max(1)).collect().await;
-    let tallies: Vec<Tally> = tallies.into_iter().map(|tally| tally.expect("running a file does not panic")).collect();
-    let refusals = if options.strict { Refusals::Fail } else { Refusals::Count };
+    let tallies: Vec<_> = futures::stream::iter(work)
+        .buffered(options.jobs.max(1))
+        .collect()
+        .await;
+    let tallies: Vec<Tally> = tallies
+        .into_iter()
+        .map(|tally| tally.expect("running a file does not panic"))
+        .collect();
+    let refusals = if options.strict {
+        Refusals::Fail
+    } else {
+        Refusals::Count
+    };
     Ok(if options.json {
         report::print_json(&tallies, refusals)
     } else {
@@ -147,13 +164,19 @@ fn collect(path: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
         paths.push(path.to_path_buf());
         return Ok(());
     }
-    let mut entries: Vec<PathBuf> =
-        path.read_dir().map_err(problem)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let mut entries: Vec<PathBuf> = path
+        .read_dir()
+        .map_err(problem)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
     entries.sort();
     for entry in entries {
         if entry.is_dir() {
             collect(&entry, paths)?;
-        } else if entry.extension().is_some_and(|extension| extension == "slt" || extension == "test") {
+        } else if entry
+            .extension()
+            .is_some_and(|extension| extension == "slt" || extension == "test")
+        {
             paths.push(entry);
         }
     }
@@ -165,8 +188,14 @@ async fn run_file(script: &Script, mode: Mode, target: &Target, options: &Option
     let began = Instant::now();
     let mut tally = Tally::new(&script.name, mode);
     let labels: Vec<&str> = target.labels().iter().chain(mode.traits().labels).copied().collect();
-    let steps: Vec<usize> = (0..script.steps.len()).filter(|&step| script.steps[step].applies(&labels)).collect();
-    let queries: Vec<usize> = steps.iter().copied().filter(|&step| script.steps[step].is_query()).collect();
+    let steps: Vec<usize> = (0..script.steps.len())
+        .filter(|&step| script.steps[step].applies(&labels))
+        .collect();
+    let queries: Vec<usize> = steps
+        .iter()
+        .copied()
+        .filter(|&step| script.steps[step].is_query())
+        .collect();
     let queries = match options.sample {
         Some(sample) => queries.into_iter().skip(sample.from).step_by(sample.every).collect(),
         None => queries,

@@ -67,7 +67,11 @@ impl<'a> Player<'a> {
     /// Plays the tasks. An error means that the server or the connection is gone; `done` tells how far it came.
     pub async fn play(&mut self, tasks: &[Task], tally: &mut Tally, done: &mut usize) -> Result<()> {
         if self.mode != Mode::OneShot {
-            let made = self.client(&None).await?.run(&format!("CREATE SCHEMA {}", view::SCHEMA)).await?;
+            let made = self
+                .client(&None)
+                .await?
+                .run(&format!("CREATE SCHEMA {}", view::SCHEMA))
+                .await?;
             made.map_err(|refusal| Error::internal(format!("no schema for the views: {refusal}")))?;
         }
         for task in tasks {
@@ -199,7 +203,9 @@ impl<'a> Player<'a> {
     }
 
     async fn query(&mut self, index: usize, step: &Step) -> Result<Verdict> {
-        let Action::Query { sql, expected, .. } = &step.action else { return Ok(Verdict::Agreed) };
+        let Action::Query { sql, expected, .. } = &step.action else {
+            return Ok(Verdict::Agreed);
+        };
         let sql = &self.named(sql);
         let client = self.client(&step.connection).await?;
         let told: Told = client.run(sql).await?.map(|answer| answer.rows);
@@ -227,16 +233,21 @@ impl<'a> Player<'a> {
         expected: &QueryExpect<sqllogictest::DefaultColumnType>,
         told: &Told,
     ) -> Verdict {
-        let Action::Query { sort, .. } = &step.action else { return Verdict::Agreed };
+        let Action::Query { sort, .. } = &step.action else {
+            return Verdict::Agreed;
+        };
         let failure = match (expected, told) {
             (QueryExpect::Error(expected), Err(refusal)) => return judge_error(step, sql, expected, refusal),
-            (QueryExpect::Error(_), Ok(rows)) => {
-                Failure::new(step.line, sql, "no error where one is expected")
-                    .with_rows(Vec::new(), super::answer::printed(rows))
-            }
+            (QueryExpect::Error(_), Ok(rows)) => Failure::new(step.line, sql, "no error where one is expected")
+                .with_rows(Vec::new(), super::answer::printed(rows)),
             (QueryExpect::Results { .. }, Err(refusal)) => Failure::new(step.line, sql, format!("error: {refusal}")),
             (QueryExpect::Results { types, results, .. }, Ok(rows)) => {
-                let expected = Expected { style: self.script.style, types, sort: *sort, lines: results };
+                let expected = Expected {
+                    style: self.script.style,
+                    types,
+                    sort: *sort,
+                    lines: results,
+                };
                 match expected.compare(rows, &Order::of(sql)) {
                     Ok(()) => return Verdict::Agreed,
                     Err(difference) => Failure::new(step.line, sql, "rows differ from the expected ones")
@@ -283,9 +294,8 @@ impl<'a> Player<'a> {
             (Comparison::Refused(reason), _) => return Ok(Some(Verdict::Refused(reason))),
             (Comparison::NotMade(refusal), _) => failure(format!("no view could be made, {}: {refusal}", select())),
             (Comparison::NotRead(refusal), _) => failure(format!("reading the view failed, {}: {refusal}", select())),
-            (Comparison::NoError(rows), _) => {
-                failure(format!("the view gives rows {}", select())).with_rows(Vec::new(), super::answer::printed(&rows))
-            }
+            (Comparison::NoError(rows), _) => failure(format!("the view gives rows {}", select()))
+                .with_rows(Vec::new(), super::answer::printed(&rows)),
             (Comparison::Rows(rows), Ok(selected)) => match same_rows(selected, &rows, &order) {
                 Ok(()) => return Ok(None),
                 Err(difference) => failure("the view's rows differ from the SELECT's".to_string())
@@ -300,7 +310,9 @@ impl<'a> Player<'a> {
         let script = self.script;
         for &index in queries {
             let step = &script.steps[index];
-            let Action::Query { sql, .. } = &step.action else { continue };
+            let Action::Query { sql, .. } = &step.action else {
+                continue;
+            };
             let sql = self.named(sql);
             let view = QueryView::make(&*self.client(&step.connection).await?, index, &sql).await?;
             self.views.insert(index, view);
@@ -313,7 +325,10 @@ impl<'a> Player<'a> {
             let step = &self.script.steps[index];
             if let Err(refusal) = view.drop(&*self.client(&step.connection).await?).await? {
                 let cause = format!("the view could not be dropped: {refusal}");
-                tally.add(step.line, Verdict::Failed(Failure::new(step.line, "DROP MATERIALIZED VIEW", cause)));
+                tally.add(
+                    step.line,
+                    Verdict::Failed(Failure::new(step.line, "DROP MATERIALIZED VIEW", cause)),
+                );
             }
         }
         Ok(())
@@ -334,7 +349,14 @@ impl<'a> Player<'a> {
             ];
             for sql in statements {
                 if let Err(refusal) = self.client(&None).await?.run(&sql).await? {
-                    tally.add(0, Verdict::Failed(Failure::new(0, &sql, format!("deleting and inserting again: {refusal}"))));
+                    tally.add(
+                        0,
+                        Verdict::Failed(Failure::new(
+                            0,
+                            &sql,
+                            format!("deleting and inserting again: {refusal}"),
+                        )),
+                    );
                 }
             }
         }

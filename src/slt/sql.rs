@@ -20,8 +20,12 @@ pub enum Kind {
 }
 
 pub fn kind(sql: &str) -> Kind {
-    let words: Vec<String> =
-        sql.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).take(4).map(str::to_uppercase).collect();
+    let words: Vec<String> = sql
+        .split(|c: char| !c.is_alphanumeric() && c != '_')
+        .filter(|word| !word.is_empty())
+        .take(4)
+        .map(str::to_uppercase)
+        .collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["SELECT" | "VALUES" | "TABLE" | "WITH", ..] => Kind::Query,
@@ -39,7 +43,8 @@ pub fn is_query(sql: &str) -> bool {
 }
 
 fn defines_rows(sql: &str) -> bool {
-    sql.split_whitespace().any(|word| word.eq_ignore_ascii_case("as") || word.eq_ignore_ascii_case("select"))
+    sql.split_whitespace()
+        .any(|word| word.eq_ignore_ascii_case("as") || word.eq_ignore_ascii_case("select"))
 }
 
 /// How a query orders its answer.
@@ -54,9 +59,15 @@ pub enum Order {
 
 impl Order {
     pub fn of(sql: &str) -> Order {
-        let Some(query) = parse_query(sql) else { return Order::Hidden };
-        let Some(order) = &query.order_by else { return Order::Unordered };
-        let OrderByKind::Expressions(keys) = &order.kind else { return Order::Hidden };
+        let Some(query) = parse_query(sql) else {
+            return Order::Hidden;
+        };
+        let Some(order) = &query.order_by else {
+            return Order::Unordered;
+        };
+        let OrderByKind::Expressions(keys) = &order.kind else {
+            return Order::Hidden;
+        };
         let outputs = outputs(&query.body);
         let column = |key: &Expr| match key {
             Expr::Value(value) => match &value.value {
@@ -65,8 +76,10 @@ impl Order {
             },
             other => outputs.iter().position(|names| names.contains(&other.to_string())),
         };
-        let keys: Option<Vec<_>> =
-            keys.iter().map(|key| Some((column(&key.expr)?, key.options.to_string()))).collect();
+        let keys: Option<Vec<_>> = keys
+            .iter()
+            .map(|key| Some((column(&key.expr)?, key.options.to_string())))
+            .collect();
         keys.map_or(Order::Hidden, Order::Columns)
     }
 
@@ -74,7 +87,10 @@ impl Order {
     pub fn clause(&self) -> String {
         match self {
             Order::Columns(keys) if !keys.is_empty() => {
-                let keys: Vec<String> = keys.iter().map(|(column, how)| format!("{}{how}", column + 1)).collect();
+                let keys: Vec<String> = keys
+                    .iter()
+                    .map(|(column, how)| format!("{}{how}", column + 1))
+                    .collect();
                 format!(" ORDER BY {}", keys.join(", "))
             }
             _ => String::new(),
@@ -114,20 +130,31 @@ fn parse_query(sql: &str) -> Option<Query> {
 
 /// The tables that a CREATE TABLE makes or a DROP TABLE takes away.
 pub fn table_names(sql: &str) -> Vec<String> {
-    let Some(statement) = Parser::parse_sql(&PostgreSqlDialect {}, sql).ok().and_then(|mut parsed| parsed.pop()) else {
+    let Some(statement) = Parser::parse_sql(&PostgreSqlDialect {}, sql)
+        .ok()
+        .and_then(|mut parsed| parsed.pop())
+    else {
         return Vec::new();
     };
     match statement {
         Statement::CreateTable(table) => vec![table.name.to_string()],
-        Statement::Drop { object_type: ObjectType::Table, names, .. } => names.iter().map(ToString::to_string).collect(),
+        Statement::Drop {
+            object_type: ObjectType::Table,
+            names,
+            ..
+        } => names.iter().map(ToString::to_string).collect(),
         _ => Vec::new(),
     }
 }
 
 /// An INSERT of several rows as INSERTs of one row each, where that means the same. `None` if it stays as it is.
 pub fn row_by_row(sql: &str) -> Option<Vec<String>> {
-    let Statement::Insert(insert) = Parser::parse_sql(&PostgreSqlDialect {}, sql).ok()?.pop()? else { return None };
-    let SetExpr::Values(values) = insert.source.as_ref()?.body.as_ref() else { return None };
+    let Statement::Insert(insert) = Parser::parse_sql(&PostgreSqlDialect {}, sql).ok()?.pop()? else {
+        return None;
+    };
+    let SetExpr::Values(values) = insert.source.as_ref()?.body.as_ref() else {
+        return None;
+    };
     let reads = sql.to_uppercase().contains("SELECT");
     if values.rows.len() < 2 || insert.on.is_some() || insert.returning.is_some() || reads {
         return None;
@@ -162,8 +189,14 @@ mod tests {
     #[test]
     fn orders() {
         assert_eq!(Order::of("SELECT a FROM t"), Order::Unordered);
-        assert_eq!(Order::of("SELECT a, b AS x FROM t ORDER BY x DESC, 1").clause(), " ORDER BY 2 DESC, 1");
-        assert_eq!(Order::of("SELECT t.a, a + 1 FROM t ORDER BY a + 1, a").clause(), " ORDER BY 2, 1");
+        assert_eq!(
+            Order::of("SELECT a, b AS x FROM t ORDER BY x DESC, 1").clause(),
+            " ORDER BY 2 DESC, 1"
+        );
+        assert_eq!(
+            Order::of("SELECT t.a, a + 1 FROM t ORDER BY a + 1, a").clause(),
+            " ORDER BY 2, 1"
+        );
         assert_eq!(Order::of("SELECT a FROM t ORDER BY b"), Order::Hidden);
         assert_eq!(Order::of("SELECT *, a FROM t ORDER BY a"), Order::Hidden);
     }
@@ -171,7 +204,13 @@ mod tests {
     #[test]
     fn inserts_are_split() {
         let split = row_by_row("INSERT INTO t (a, b) VALUES (1, 'x'), (2, NULL)").unwrap();
-        assert_eq!(split, ["INSERT INTO t (a, b) VALUES (1, 'x')", "INSERT INTO t (a, b) VALUES (2, NULL)"]);
+        assert_eq!(
+            split,
+            [
+                "INSERT INTO t (a, b) VALUES (1, 'x')",
+                "INSERT INTO t (a, b) VALUES (2, NULL)"
+            ]
+        );
         assert_eq!(row_by_row("INSERT INTO t VALUES (1), (2) RETURNING a"), None);
         assert_eq!(row_by_row("INSERT INTO t SELECT 1"), None);
     }

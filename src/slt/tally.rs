@@ -27,7 +27,13 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(line: usize, sql: &str, cause: impl Into<String>) -> Self {
-        Failure { line, sql: sql.to_string(), cause: cause.into(), expected: Vec::new(), got: Vec::new() }
+        Failure {
+            line,
+            sql: sql.to_string(),
+            cause: cause.into(),
+            expected: Vec::new(),
+            got: Vec::new(),
+        }
     }
 
     pub fn with_rows(mut self, expected: Vec<String>, got: Vec<String>) -> Self {
@@ -77,10 +83,6 @@ impl Tally {
             Verdict::Skipped(reason) => *self.skipped.entry(reason).or_default() += 1,
             Verdict::Failed(failure) => self.failures.push(failure),
         }
-    }
-
-    pub fn passed(&self) -> u64 {
-        self.statements + self.agreed + self.agreed_with_oracle
     }
 
     pub fn failed(&self) -> u64 {

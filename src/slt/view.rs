@@ -40,7 +40,13 @@ impl QueryView {
         let order = Order::of(sql);
         let columns = match client.describe(sql).await? {
             Ok(types) => types.len(),
-            Err(refusal) => return Ok(QueryView { name, order, made: Err(refusal) }),
+            Err(refusal) => {
+                return Ok(QueryView {
+                    name,
+                    order,
+                    made: Err(refusal),
+                });
+            }
         };
         let names: Vec<String> = (1..=columns).map(|column| format!("c{column}")).collect();
         let query = sql.trim().trim_end_matches(';');
@@ -71,13 +77,18 @@ impl QueryView {
     }
 
     async fn read(&self, client: &Client) -> Reply<Rows> {
-        let reply = client.run(&format!("SELECT * FROM {}{}", self.name, self.order.clause())).await?;
+        let reply = client
+            .run(&format!("SELECT * FROM {}{}", self.name, self.order.clause()))
+            .await?;
         Ok(reply.map(|answer| answer.rows))
     }
 
     pub async fn drop(self, client: &Client) -> Result<std::result::Result<(), Refusal>> {
         match self.made {
-            Ok(()) => Ok(client.run(&format!("DROP MATERIALIZED VIEW {}", self.name)).await?.map(|_| ())),
+            Ok(()) => Ok(client
+                .run(&format!("DROP MATERIALIZED VIEW {}", self.name))
+                .await?
+                .map(|_| ())),
             Err(_) => Ok(Ok(())),
         }
     }

@@ -33,7 +33,9 @@ enum PortalState {
     /// Suspended by a row limit.
     Open(OpenRows),
     /// Everything was sent; a client may still ask and gets nothing more.
-    Over { verb: &'static str },
+    Over {
+        verb: &'static str,
+    },
     /// It ran and gave no rows.
     Done,
 }
@@ -42,7 +44,11 @@ impl Connection {
     /// Answers one message of the extended protocol.
     pub async fn extended(&mut self, request: Request) -> Result<(), Failure> {
         match request {
-            Request::Parse { name, text, parameter_oids } => self.parse(&name, &text, &parameter_oids).await,
+            Request::Parse {
+                name,
+                text,
+                parameter_oids,
+            } => self.parse(&name, &text, &parameter_oids).await,
             Request::Bind(bind) => self.bind(bind),
             Request::Describe(Target::Statement(name)) => self.describe_statement(&name),
             Request::Describe(Target::Portal(name)) => self.describe_portal(&name),
@@ -64,16 +70,26 @@ impl Connection {
             let message = format!("prepared statement \"{name}\" already exists");
             return Err(Error::new(SqlState::DUPLICATE_PREPARED_STATEMENT, message).into());
         }
-        let declared = parameter_oids.iter().map(|&oid| declared_type(oid)).collect::<Result<Vec<_>>>()?;
+        let declared = parameter_oids
+            .iter()
+            .map(|&oid| declared_type(oid))
+            .collect::<Result<Vec<_>>>()?;
         let statements = guard(|| self.session.parse(text))?;
         let prepared = match <[Statement; 1]>::try_from(statements) {
             Ok([statement]) => {
                 let description = self.watch.run(self.session.describe(&statement, &declared)).await??;
-                Prepared { statement: Some(statement), description }
+                Prepared {
+                    statement: Some(statement),
+                    description,
+                }
             }
-            Err(none) if none.is_empty() => {
-                Prepared { statement: None, description: Description { parameters: vec![], columns: None } }
-            }
+            Err(none) if none.is_empty() => Prepared {
+                statement: None,
+                description: Description {
+                    parameters: vec![],
+                    columns: None,
+                },
+            },
             Err(_) => {
                 let message = "cannot insert multiple commands into a prepared statement";
                 return Err(Error::new(SqlState::SYNTAX_ERROR, message).into());
@@ -102,12 +118,21 @@ impl Connection {
                 guard(|| parameter(value.as_deref(), sql_type, format, &style, index + 1))
             })
             .collect::<Result<Vec<_>>>()?;
-        let columns = prepared.description.columns.as_ref().map_or(0, |columns| columns.columns.len());
+        let columns = prepared
+            .description
+            .columns
+            .as_ref()
+            .map_or(0, |columns| columns.columns.len());
         let formats = match columns {
             0 => vec![],
             _ => Format::expand(&bind.result_formats, columns, "result column")?,
         };
-        let portal = Portal { prepared, parameters, formats, state: PortalState::Bound };
+        let portal = Portal {
+            prepared,
+            parameters,
+            formats,
+            state: PortalState::Bound,
+        };
         let is_full = self.portals.len() >= PORTALS_MAX;
         match self.portals.entry(bind.portal) {
             Entry::Occupied(mut taken) if taken.key().is_empty() => drop(taken.insert(portal)),
@@ -131,7 +156,9 @@ impl Connection {
         let prepared = self.session.prepared().get(name)?;
         self.replies.parameter_description(&prepared.description.parameters);
         match &prepared.description.columns {
-            Some(columns) => self.replies.row_description(columns, &vec![Format::Text; columns.columns.len()]),
+            Some(columns) => self
+                .replies
+                .row_description(columns, &vec![Format::Text; columns.columns.len()]),
             None => self.replies.no_data(),
         }
         Ok(())
@@ -145,16 +172,22 @@ impl Connection {
             }
             return Ok(());
         }
-        let Some(columns) = self.session.cursor(name) else { return Err(no_portal(name).into()) };
-        self.replies.row_description(&columns, &vec![Format::Text; columns.columns.len()]);
+        let Some(columns) = self.session.cursor(name) else {
+            return Err(no_portal(name).into());
+        };
+        self.replies
+            .row_description(&columns, &vec![Format::Text; columns.columns.len()]);
         Ok(())
     }
 
     async fn execute(&mut self, name: &str, row_limit: usize) -> Result<(), Failure> {
         self.limit_time();
-        let Some(mut portal) = self.portals.remove(name) else { return Err(no_portal(name).into()) };
+        let Some(mut portal) = self.portals.remove(name) else {
+            return Err(no_portal(name).into());
+        };
         if matches!(portal.state, PortalState::Bound) {
-            match self.start(&portal).await? {
+            let parameters = std::mem::take(&mut portal.parameters);
+            match self.start(&portal.prepared, parameters).await? {
                 Started::Rows(rows) => portal.state = PortalState::Open(rows),
                 Started::Over(tag) => {
                     self.complete(tag);
@@ -167,7 +200,11 @@ impl Connection {
         }
         if let PortalState::Open(rows) = &mut portal.state {
             let style = self.style();
-            let mut wire = Wire { watch: &mut self.watch, replies: &mut self.replies, style: &style };
+            let mut wire = Wire {
+                watch: &mut self.watch,
+                replies: &mut self.replies,
+                style: &style,
+            };
             let verb = rows.verb;
             match rows.send(&mut wire, &portal.formats, row_limit).await? {
                 Sent::Some(_) => self.replies.portal_suspended(),
@@ -184,16 +221,18 @@ impl Connection {
     }
 
     /// Begins to execute a bound portal.
-    async fn start(&mut self, portal: &Portal) -> Result<Started, Failure> {
-        let Some(statement) = &portal.prepared.statement else { return Ok(Started::Over(None)) };
+    async fn start(&mut self, prepared: &Prepared, parameters: Vec<ScalarValue>) -> Result<Started, Failure> {
+        let Some(statement) = &prepared.statement else {
+            return Ok(Started::Over(None));
+        };
         // A statement that Sync follows at once is a transaction of its own, so that the engine may retry it.
         if self.in_pipeline || !self.watch.sync_is_next() {
             self.in_pipeline = true;
             self.session.begin_implicit();
         }
-        match self.watch.run(self.session.execute(statement, &portal.parameters)).await?? {
+        match self.watch.run(self.session.execute(statement, &parameters)).await?? {
             Outcome::Rows { columns, rows, verb } => {
-                check_columns(&portal.prepared.description, &columns)?;
+                check_columns(&prepared.description, &columns)?;
                 Ok(Started::Rows(OpenRows::new(columns, rows, verb)))
             }
             other => Ok(Started::Over(self.deliver_rowless(other).await?)),
@@ -224,17 +263,27 @@ fn declared_type(oid: u32) -> Result<Option<SqlType>> {
         // An OID has no length, and a client that says character means any.
         Some(SqlType::Char(_)) => Ok(Some(SqlType::Text)),
         Some(known) => Ok(Some(known)),
-        None => Err(Error::new(SqlState::UNDEFINED_OBJECT, format!("type with OID {oid} does not exist"))),
+        None => Err(Error::new(
+            SqlState::UNDEFINED_OBJECT,
+            format!("type with OID {oid} does not exist"),
+        )),
     }
 }
 
 /// The client reads rows as they were described when the statement was parsed; a table may have changed since.
 fn check_columns(described: &Description, given: &Relation) -> Result<()> {
-    let types = |columns: &Relation| columns.columns.iter().map(|column| column.sql_type.clone()).collect::<Vec<_>>();
+    let types = |columns: &Relation| {
+        columns
+            .columns
+            .iter()
+            .map(|column| column.sql_type.clone())
+            .collect::<Vec<_>>()
+    };
     match &described.columns {
         Some(columns) if types(columns) == types(given) => Ok(()),
-        _ => Err(Error::unsupported("cached plan must not change result type")
-            .with_hint("Prepare the statement again.")),
+        _ => {
+            Err(Error::unsupported("cached plan must not change result type").with_hint("Prepare the statement again."))
+        }
     }
 }
 
@@ -252,14 +301,23 @@ mod tests {
         assert_eq!(declared_type(0).unwrap(), None);
         assert_eq!(declared_type(705).unwrap(), None);
         assert_eq!(declared_type(23).unwrap(), Some(SqlType::Int4));
-        assert_eq!(declared_type(1007).unwrap(), Some(SqlType::Array(Box::new(SqlType::Int4))));
-        assert_eq!(declared_type(4_000_000).unwrap_err().state(), SqlState::UNDEFINED_OBJECT);
+        assert_eq!(
+            declared_type(1007).unwrap(),
+            Some(SqlType::Array(Box::new(SqlType::Int4)))
+        );
+        assert_eq!(
+            declared_type(4_000_000).unwrap_err().state(),
+            SqlState::UNDEFINED_OBJECT
+        );
     }
 
     #[test]
     fn rows_of_other_types_than_described_are_refused() {
         let columns = |sql_type| Relation::new(vec![Column::new("a", sql_type, true)]);
-        let described = Description { parameters: vec![], columns: Some(columns(SqlType::Int4)) };
+        let described = Description {
+            parameters: vec![],
+            columns: Some(columns(SqlType::Int4)),
+        };
         assert!(check_columns(&described, &columns(SqlType::Int4)).is_ok());
         let error = check_columns(&described, &columns(SqlType::Int8)).unwrap_err();
         assert_eq!(error.state(), SqlState::FEATURE_NOT_SUPPORTED);

@@ -11,6 +11,7 @@ use axum::{Router, serve};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::watch::shut_down;
 use crate::engine::{Database, Metric, MetricKind};
 
 /// Serves until `shutdown` becomes true.
@@ -21,10 +22,7 @@ pub async fn serve_http(listener: TcpListener, database: Arc<Database>, mut shut
         .route("/ready", get(move || async move { ready(*stopping.borrow()) }))
         .route("/metrics", get(metrics))
         .with_state(database);
-    let stop = async move {
-        // An error means that whoever could tell us to stop is gone: the process ends.
-        let _ = shutdown.wait_for(|&stop| stop).await;
-    };
+    let stop = async move { shut_down(&mut shutdown).await };
     if let Err(error) = serve(listener, app).with_graceful_shutdown(stop).await {
         tracing::error!(%error, "the HTTP endpoint failed");
     }
@@ -83,8 +81,14 @@ mod tests {
             help: "Rows of a view.",
             kind: MetricKind::Gauge,
             samples: vec![
-                Sample { labels: vec![("view", "a\"b".into()), ("schema", "public".into())], value: 3.0 },
-                Sample { labels: vec![], value: 0.5 },
+                Sample {
+                    labels: vec![("view", "a\"b".into()), ("schema", "public".into())],
+                    value: 3.0,
+                },
+                Sample {
+                    labels: vec![],
+                    value: 0.5,
+                },
             ],
         }];
         let expected = "# HELP millrace_view_rows Rows of a view.\n# TYPE millrace_view_rows gauge\n\

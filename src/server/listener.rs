@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::cancel::Cancels;
 use super::reply::{Weight, put_error};
 use super::startup::Reception;
+use super::watch::shut_down;
 use crate::engine::Database;
 use crate::types::{Error, Result, SqlState};
 
@@ -57,7 +58,11 @@ pub fn refuse_open_trust(address: SocketAddr, insecure_trust: bool) -> Result<()
 impl Listener {
     pub async fn bind(address: SocketAddr, limits: Limits) -> Result<Listener> {
         let listen = || {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            let socket = if address.is_ipv4() {
+                TcpSocket::new_v4()
+            } else {
+                TcpSocket::new_v6()
+            }?;
             socket.set_reuseaddr(true)?;
             socket.bind(address)?;
             socket.listen(BACKLOG)
@@ -100,7 +105,7 @@ impl Listener {
                         tracing::error!(%error, "a connection ended by a fault of the server");
                     }
                 }
-                _ = shutdown.wait_for(|&stop| stop) => break,
+                () = shut_down(&mut shutdown) => break,
             }
         }
         drop(self.socket);
@@ -151,7 +156,9 @@ pub(super) struct Slot {
 
 impl Slots {
     fn new(count: usize) -> Self {
-        Slots { free: Arc::new(Semaphore::new(count)) }
+        Slots {
+            free: Arc::new(Semaphore::new(count)),
+        }
     }
 
     /// 53300 if there is none.

@@ -3,20 +3,22 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use futures::StreamExt;
 use pgwire::messages::PgWireFrontendMessage;
 use pgwire::messages::startup::Startup;
 use pgwire::tokio::server::negotiate_tls;
+use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::cancel::Cancels;
-use super::listener::Slots;
+use super::cancel::{Cancels, Registration};
+use super::listener::{Slot, Slots};
 use super::reply::{Replies, Weight};
 use super::request::violation;
 use super::session_loop::Connection;
 use super::watch::{Watch, guard};
-use crate::engine::{Database, SessionOptions};
+use crate::engine::{Database, Session, SessionOptions};
 use crate::types::{Error, Result, SqlState};
 
 /// Minor versions of protocol 3 that we speak, newest last.
@@ -36,7 +38,9 @@ pub(super) struct Reception {
 /// A connection that said what it wants.
 pub(super) struct Guest {
     packet: Startup,
-    watch_parts: (Box<dyn tokio::io::AsyncRead + Send + Unpin>, bytes::BytesMut),
+    socket: Box<dyn AsyncRead + Send + Unpin>,
+    /// What it has sent after the packet.
+    received: BytesMut,
     replies: Replies,
 }
 
@@ -44,7 +48,9 @@ impl Reception {
     /// Reads the client's first messages. None if it only came to cancel something, or left.
     pub async fn meet(&self, socket: TcpStream) -> io::Result<Option<Guest>> {
         // Without an acceptor TLS is declined; the client goes on in plain text, or leaves.
-        let Some(mut framed) = negotiate_tls::<()>(socket, None).await? else { return Ok(None) };
+        let Some(mut framed) = negotiate_tls::<()>(socket, None).await? else {
+            return Ok(None);
+        };
         let packet = match framed.next().await {
             Some(Ok(PgWireFrontendMessage::Startup(packet))) => packet,
             Some(Ok(PgWireFrontendMessage::CancelRequest(request))) => {
@@ -56,35 +62,40 @@ impl Reception {
         let parts = framed.into_parts();
         let (reader, writer) = tokio::io::split(parts.io);
         let replies = Replies::new(Box::new(writer));
-        Ok(Some(Guest { packet, watch_parts: (Box::new(reader), parts.read_buf), replies }))
+        Ok(Some(Guest {
+            packet,
+            socket: Box::new(reader),
+            received: parts.read_buf,
+            replies,
+        }))
     }
 
     /// Makes a session for the client, or tells it why not.
     pub async fn admit(&self, mut guest: Guest) -> io::Result<Option<Connection>> {
-        match self.open(&mut guest) {
-            Ok(connection) => Ok(Some(connection(guest))),
+        let opened = self.open(&guest.packet, &mut guest.replies);
+        let (session, registration, slot) = match opened {
+            Ok(opened) => opened,
             Err(error) => {
                 guest.replies.error(Weight::Fatal, &error);
                 guest.replies.close().await?;
-                Ok(None)
+                return Ok(None);
             }
-        }
+        };
+        guest.replies.authentication_ok();
+        guest
+            .replies
+            .backend_key(registration.process_id, registration.key.clone());
+        let watch = Watch::new(guest.socket, guest.received, registration, self.shutdown.clone());
+        Ok(Some(Connection::new(session, watch, guest.replies, slot)))
     }
 
-    fn open(&self, guest: &mut Guest) -> Result<impl FnOnce(Guest) -> Connection> {
+    fn open(&self, packet: &Startup, replies: &mut Replies) -> Result<(Session, Registration, Slot)> {
         let slot = self.slots.take()?;
-        let minor = negotiate(&guest.packet, &mut guest.replies)?;
+        let minor = negotiate(packet, replies)?;
         let registration = self.cancels.register(minor > 0);
-        let options = session_options(&guest.packet, registration.process_id)?;
+        let options = session_options(packet, registration.process_id)?;
         let session = guard(|| self.database.session(options))?;
-        guest.replies.authentication_ok();
-        guest.replies.backend_key(registration.process_id, registration.key.clone());
-        let shutdown = self.shutdown.clone();
-        Ok(move |guest: Guest| {
-            let (reader, received) = guest.watch_parts;
-            let watch = Watch::new(reader, received, registration, shutdown);
-            Connection::new(session, watch, guest.replies, slot)
-        })
+        Ok((session, registration, slot))
     }
 }
 
@@ -96,9 +107,18 @@ fn negotiate(packet: &Startup, replies: &mut Replies) -> Result<u16> {
         return Err(Error::unsupported(message));
     }
     let asked = packet.protocol_number_minor;
-    let known = MINOR_VERSIONS.iter().rev().find(|&&known| known <= asked).copied().unwrap_or_default();
-    let unknown_options: Vec<String> =
-        packet.parameters.keys().filter(|name| name.starts_with(PROTOCOL_OPTION_PREFIX)).cloned().collect();
+    let known = MINOR_VERSIONS
+        .iter()
+        .rev()
+        .find(|&&known| known <= asked)
+        .copied()
+        .unwrap_or_default();
+    let unknown_options: Vec<String> = packet
+        .parameters
+        .keys()
+        .filter(|name| name.starts_with(PROTOCOL_OPTION_PREFIX))
+        .cloned()
+        .collect();
     if known != asked || !unknown_options.is_empty() {
         replies.negotiate_protocol(3 << 16 | i32::from(known), unknown_options);
     }
@@ -106,9 +126,15 @@ fn negotiate(packet: &Startup, replies: &mut Replies) -> Result<u16> {
 }
 
 fn session_options(packet: &Startup, process_id: i32) -> Result<SessionOptions> {
-    let mut options = SessionOptions { process_id, ..SessionOptions::default() };
+    let mut options = SessionOptions {
+        process_id,
+        ..SessionOptions::default()
+    };
     for (name, value) in &packet.parameters {
-        if [name, value].iter().any(|text| text.contains(char::REPLACEMENT_CHARACTER)) {
+        if [name, value]
+            .iter()
+            .any(|text| text.contains(char::REPLACEMENT_CHARACTER))
+        {
             let message = "invalid byte sequence for encoding \"UTF8\" in the startup packet";
             return Err(Error::new(SqlState::INVALID_BYTE_SEQUENCE, message));
         }
@@ -140,10 +166,17 @@ fn command_line_settings(text: &str) -> Result<Vec<(String, String)>> {
     let mut words = split_words(text).into_iter();
     let mut settings = Vec::new();
     while let Some(word) = words.next() {
-        let setting = match word.strip_prefix("--").or(word.strip_prefix("-c").filter(|rest| !rest.is_empty())) {
+        let setting = match word
+            .strip_prefix("--")
+            .or(word.strip_prefix("-c").filter(|rest| !rest.is_empty()))
+        {
             Some(setting) => setting.to_string(),
             None if word == "-c" => words.next().ok_or_else(|| violation("option -c needs name=value"))?,
-            None => return Err(violation(format!("invalid command-line argument for server process: {word}"))),
+            None => {
+                return Err(violation(format!(
+                    "invalid command-line argument for server process: {word}"
+                )));
+            }
         };
         let Some((name, value)) = setting.split_once('=') else {
             return Err(violation(format!("option {setting} needs a value")));
@@ -174,7 +207,10 @@ mod tests {
 
     fn packet(parameters: &[(&str, &str)]) -> Startup {
         let mut packet = Startup::new();
-        packet.parameters = parameters.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        packet.parameters = parameters
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
         packet
     }
 
@@ -191,9 +227,15 @@ mod tests {
     #[test]
     fn the_database_is_called_as_the_user_if_nothing_else_is_said() {
         let options = session_options(&packet(&[("user", "millrace"), ("application_name", "psql")]), 7).unwrap();
-        assert_eq!((options.user.as_str(), options.database.as_str(), options.process_id), ("millrace", "millrace", 7));
+        assert_eq!(
+            (options.user.as_str(), options.database.as_str(), options.process_id),
+            ("millrace", "millrace", 7)
+        );
         assert_eq!(options.settings, [("application_name".to_string(), "psql".to_string())]);
-        assert_eq!(session_options(&packet(&[]), 7).unwrap_err().state(), SqlState::INVALID_AUTHORIZATION);
+        assert_eq!(
+            session_options(&packet(&[]), 7).unwrap_err().state(),
+            SqlState::INVALID_AUTHORIZATION
+        );
         let replication = packet(&[("user", "millrace"), ("replication", "database")]);
         assert!(session_options(&replication, 7).is_err());
     }

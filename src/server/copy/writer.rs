@@ -30,7 +30,12 @@ impl<'a> CopyWriter<'a> {
         let columns =
             columns.map(|(array, column)| Ok((array, TextWriter::new(array.as_ref(), &column.sql_type, style)?)));
         let columns = columns.collect::<Result<_>>()?;
-        Ok(CopyWriter { columns, rows: batch.num_rows(), options, text: String::new() })
+        Ok(CopyWriter {
+            columns,
+            rows: batch.num_rows(),
+            options,
+            text: String::new(),
+        })
     }
 
     /// A line with the columns' names.
@@ -101,9 +106,8 @@ fn put_text(text: &str, delimiter: u8, out: &mut BytesMut) {
 /// Quoted if it could be read as something else.
 fn put_csv(text: &str, options: &CopyOptions, is_only: bool, out: &mut BytesMut) {
     let is_special = |byte: u8| [options.delimiter, options.quote, b'\n', b'\r'].contains(&byte);
-    let needs_quotes = text == options.null
-        || is_only && text.as_bytes() == END_OF_DATA
-        || text.bytes().any(is_special);
+    let needs_quotes =
+        text == options.null || is_only && text.as_bytes() == END_OF_DATA || text.bytes().any(is_special);
     if !needs_quotes {
         out.put_slice(text.as_bytes());
         return;
@@ -140,7 +144,12 @@ mod tests {
         };
         assert_eq!(written("a|b\\c\nd\te", &text), "a\\|b\\\\c\\nd\\te");
         assert_eq!(written("\\.", &text), "\\\\.");
-        let csv = CopyOptions { format: CopyFormat::Csv, delimiter: b',', null: String::new(), ..text };
+        let csv = CopyOptions {
+            format: CopyFormat::Csv,
+            delimiter: b',',
+            null: String::new(),
+            ..text
+        };
         assert_eq!(written("plain", &csv), "plain");
         assert_eq!(written("", &csv), "\"\"");
         assert_eq!(written("\\.", &csv), "\"\\.\"");

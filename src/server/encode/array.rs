@@ -10,7 +10,7 @@ use crate::types::{Error, Result, SqlState, SqlType};
 const LOWER_BOUND: i32 = 1;
 
 /// Writes lists; lists of lists become arrays of several dimensions.
-pub(super) struct ArrayWriter<'a> {
+pub(in crate::server) struct ArrayWriter<'a> {
     /// Outermost first.
     levels: Vec<&'a ListArray>,
     elements: &'a dyn Array,
@@ -30,7 +30,12 @@ impl<'a> ArrayWriter<'a> {
             element = inner;
         }
         let writer = BinaryWriter::new(elements, element)?;
-        Ok(ArrayWriter { levels, elements, writer, element_oid: element.oid() })
+        Ok(ArrayWriter {
+            levels,
+            elements,
+            writer,
+            element_oid: element.oid(),
+        })
     }
 
     pub fn write(&self, row: usize, out: &mut BytesMut) -> Result<()> {

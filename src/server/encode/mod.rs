@@ -51,10 +51,17 @@ impl<'a> RowEncoder<'a> {
                 (sql_type, Format::Text) => Values::Text(TextWriter::new(array.as_ref(), sql_type, style)?),
                 (sql_type, Format::Binary) => Values::Binary(BinaryWriter::new(array.as_ref(), sql_type)?),
             };
-            Ok(ColumnEncoder { nulls: array.nulls(), values })
+            Ok(ColumnEncoder {
+                nulls: array.nulls(),
+                values,
+            })
         });
         let columns = columns.collect::<Result<_>>()?;
-        Ok(RowEncoder { columns, rows: batch.num_rows(), text: String::new() })
+        Ok(RowEncoder {
+            columns,
+            rows: batch.num_rows(),
+            text: String::new(),
+        })
     }
 
     /// Appends rows from `row` on until the batch ends or `out` has `bytes_max`; gives the next row.
@@ -109,11 +116,14 @@ fn put_sized(out: &mut BytesMut, bytes: &[u8]) {
 
 /// The batch must carry exactly the described types.
 pub(super) fn check_layout(batch: &RecordBatch, described: &Relation) -> Result<()> {
-    let wrong = |what: String| {
-        Err(Error::internal("a result does not have the columns that were announced").with_detail(what))
-    };
+    let wrong =
+        |what: String| Err(Error::internal("a result does not have the columns that were announced").with_detail(what));
     if batch.num_columns() != described.columns.len() {
-        return wrong(format!("{} were announced, {} came.", described.columns.len(), batch.num_columns()));
+        return wrong(format!(
+            "{} were announced, {} came.",
+            described.columns.len(),
+            batch.num_columns()
+        ));
     }
     for (array, column) in batch.columns().iter().zip(&described.columns) {
         let announced = column.sql_type.arrow();
@@ -128,9 +138,7 @@ pub(super) fn check_layout(batch: &RecordBatch, described: &Relation) -> Result<
 /// Whether the types are the same, apart from what lists call their items.
 fn is_carried_as(given: &DataType, announced: &DataType) -> bool {
     match (given, announced) {
-        (DataType::List(given), DataType::List(announced)) => {
-            is_carried_as(given.data_type(), announced.data_type())
-        }
+        (DataType::List(given), DataType::List(announced)) => is_carried_as(given.data_type(), announced.data_type()),
         _ => given == announced,
     }
 }

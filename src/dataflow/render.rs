@@ -2,7 +2,7 @@
 
 use super::collection::Collection;
 use super::context::Context;
-use super::operator::{join, map, repeat, stateless};
+use super::operator::{join, map, reduce, repeat, stateless};
 use super::plan::Plan;
 use crate::types::Delta;
 
@@ -14,7 +14,11 @@ pub fn render<'s>(plan: &Plan, context: &mut Context<'s>) -> Collection<'s> {
         Plan::Constant { rows } => {
             let delta = Delta::insert(rows.clone(), context.as_of);
             let rows = stateless::constant(context.scope, delta, context.as_of);
-            Collection { rows, errors: stateless::empty(context.scope), schema }
+            Collection {
+                rows,
+                errors: stateless::empty(context.scope),
+                schema,
+            }
         }
         Plan::Map { .. } | Plan::Filter { .. } => map::chain(plan, context),
         Plan::Union { inputs, .. } => {
@@ -24,10 +28,28 @@ pub fn render<'s>(plan: &Plan, context: &mut Context<'s>) -> Collection<'s> {
             Collection { rows, errors, schema }
         }
         Plan::Repeat { input, count, .. } => repeat::repeat(render(input, context), *count, schema),
-        Plan::Join { left, right, kind, keys, nulls_equal, filter, .. } => {
-            let on = join::On { keys, nulls_equal: *nulls_equal, filter: filter.as_ref() };
+        Plan::Join {
+            left,
+            right,
+            kind,
+            keys,
+            nulls_equal,
+            filter,
+            ..
+        } => {
+            let on = join::On {
+                keys,
+                nulls_equal: *nulls_equal,
+                filter: filter.as_ref(),
+            };
             join::join(left, right, *kind, on, schema, context)
         }
-        Plan::Reduce { .. } | Plan::TopK { .. } => todo!(),
+        Plan::Reduce {
+            input,
+            keys,
+            aggregates,
+            ..
+        } => reduce(render(input, context), keys, aggregates, &schema, context.hash_seed),
+        Plan::TopK { .. } => todo!(),
     }
 }

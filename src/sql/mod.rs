@@ -6,8 +6,12 @@
 //! ```
 //! PostgreSQL's meaning is put in before DataFusion's optimizer sees the plan, so that both ways of running it agree.
 
+pub mod lower;
+pub mod optimizer;
+pub mod physical;
 mod planned;
 
+pub use lower::{infer_key, lower};
 pub use planned::{
     Assignment, Conflict, ConflictAction, DeletePlan, InsertPlan, PlanContext, Planned, Projection, RelationRef,
     RelationSource, UpdatePlan,

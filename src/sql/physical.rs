@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::common::Result as DataFusionResult;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -59,7 +59,7 @@ pub async fn physical_plan(
 /// Puts the providers of rows in the place of names.
 fn provide(plan: LogicalPlan, providers: Providers<'_>) -> Result<LogicalPlan> {
     let provided = plan.transform_up_with_subqueries(|plan| match plan {
-        LogicalPlan::TableScan(scan) => match scan.source.as_any().downcast_ref::<RelationSource>() {
+        LogicalPlan::TableScan(scan) => match scan.source.downcast_ref::<RelationSource>() {
             Some(source) => {
                 let source = provider_as_source(providers(&source.reference)?);
                 Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })))

@@ -98,7 +98,7 @@ fn joined(join: &Join, below: &dyn Fn(&LogicalPlan) -> Option<Vec<usize>>) -> Op
 }
 
 fn scanned(scan: &TableScan, primary_key: &dyn Fn(&RelationRef) -> Option<Vec<usize>>) -> Option<Vec<usize>> {
-    let source = scan.source.as_any().downcast_ref::<RelationSource>()?;
+    let source = scan.source.downcast_ref::<RelationSource>()?;
     let key = primary_key(&source.reference)?;
     match &scan.projection {
         None => Some(key),

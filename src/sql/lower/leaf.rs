@@ -15,7 +15,7 @@ use crate::types::{Error, Result};
 
 /// A relation with its filters, then its projection (the filters may need columns that the projection drops).
 pub fn scan(scan: &TableScan) -> Result<Plan> {
-    let Some(source) = scan.source.as_any().downcast_ref::<RelationSource>() else {
+    let Some(source) = scan.source.downcast_ref::<RelationSource>() else {
         return Err(refusal::of_table_function(scan.table_name.table()));
     };
     let object = match &source.reference {

@@ -40,7 +40,7 @@ use datafusion::optimizer::rewrite_set_comparison::RewriteSetComparison;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-use super::PlanContext;
+use super::{PlanContext, coerce};
 use crate::types::Result;
 
 pub use floats::canonical_float;
@@ -51,10 +51,12 @@ type Optimizing = Arc<dyn OptimizerRule + Send + Sync>;
 
 /// Analyzer rules, in order. Types are settled first; what follows may rely on them.
 fn analyzer_rules() -> Vec<Analyzing> {
-    vec![
+    let before: Vec<Analyzing> = vec![
         // grouping() must be gone before types are coerced: it is a parser's function without a kernel.
         Arc::new(grouping::ExpandGroupingSets),
         Arc::new(AsAnalyzer(Arc::new(RewriteSetComparison::new()))),
+    ];
+    let after: Vec<Analyzing> = vec![
         Arc::new(TypeCoercion::new()),
         Arc::new(limits::CheckLimits),
         Arc::new(sets::CountSetOperations),
@@ -63,7 +65,8 @@ fn analyzer_rules() -> Vec<Analyzing> {
         Arc::new(floats::CanonicalFloats),
         // After the floats, whose canonical values may tie where the values themselves do not.
         Arc::new(ties::BreakTies),
-    ]
+    ];
+    before.into_iter().chain(coerce::rules()).chain(after).collect()
 }
 
 /// Optimizer rules, in order; a pass runs them all, until nothing changes or three passes are over.
@@ -118,7 +121,7 @@ pub fn optimize(plan: LogicalPlan, context: &PlanContext) -> Result<LogicalPlan>
         plan = rule.analyze(plan, &options)?;
     }
     let config = OptimizerContext::new_with_config_options(options).without_query_execution_start_time();
-    Ok(OPTIMIZER.optimize(plan, &config, |_, _| {})?)
+    coerce::guard(OPTIMIZER.optimize(plan, &config, |_, _| {})?)
 }
 
 /// DataFusion's settings for planning: fixed, but for what the session says about values.

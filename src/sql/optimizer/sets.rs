@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Column, NullEquality, Result as DataFusionResult, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::functions_aggregate::count::count_udaf;

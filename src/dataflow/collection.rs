@@ -84,8 +84,14 @@ impl Delta {
         match &self.times {
             Stamps::Same(same) if *same > time => self,
             times => {
-                let rows: Vec<u32> = (0..self.len() as u32).filter(|&row| times.get(row as usize) > time).collect();
-                Delta { rows: take_rows(&self.rows, &rows), times: times.take(&rows), diffs: self.diffs.take(&rows) }
+                let rows: Vec<u32> = (0..self.len() as u32)
+                    .filter(|&row| times.get(row as usize) > time)
+                    .collect();
+                Delta {
+                    rows: take_rows(&self.rows, &rows),
+                    times: times.take(&rows),
+                    diffs: self.diffs.take(&rows),
+                }
             }
         }
     }

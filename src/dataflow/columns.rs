@@ -64,7 +64,8 @@ pub fn concat_rows(schema: &SchemaRef, batches: &[&RecordBatch]) -> RecordBatch 
 pub fn bytes_of(rows: &RecordBatch) -> usize {
     let columns = rows.columns().iter().map(|column| {
         let data = column.to_data();
-        data.get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
+        data.get_slice_memory_size()
+            .unwrap_or_else(|_| column.get_array_memory_size())
     });
     columns.sum()
 }

@@ -72,10 +72,9 @@ impl Layout {
             return key_hashes.clone();
         }
         let others = (0..rows.num_columns()).filter(|column| !self.key.contains(column));
-        hash(
+        self.hashes(
             others.map(|column| rows.column(column).clone()).collect(),
             rows.num_rows(),
-            self.seed,
         )
         .into()
     }

@@ -21,6 +21,8 @@ pub mod published;
 pub mod read;
 pub mod render;
 pub mod runtime;
+#[cfg(test)]
+mod runtime_tests;
 mod selection;
 pub mod subscription;
 #[cfg(test)]

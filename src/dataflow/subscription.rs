@@ -56,7 +56,14 @@ impl Subscriptions {
 
     pub fn add(&self, object: ObjectId, shared: Arc<Shared>, hold: Hold, at: Time, consumer: Consumer) -> Subscription {
         let alive = Arc::new(());
-        let follower = Follower { alive: Arc::downgrade(&alive), object, shared, hold, at, consumer };
+        let follower = Follower {
+            alive: Arc::downgrade(&alive),
+            object,
+            shared,
+            hold,
+            at,
+            consumer,
+        };
         self.followers.lock().expect("no consumer panics").push(follower);
         self.wake();
         Subscription(alive)
@@ -76,10 +83,16 @@ impl Subscriptions {
     fn serve(&self) {
         while !self.stopped.load(Ordering::Relaxed) {
             let news = self.news.lock().expect("no panic while waking");
-            let mut news = self.woken.wait_while(news, |news| !*news).expect("no panic while waking");
+            let mut news = self
+                .woken
+                .wait_while(news, |news| !*news)
+                .expect("no panic while waking");
             *news = false;
             drop(news);
-            self.followers.lock().expect("no consumer panics").retain_mut(Follower::follow);
+            self.followers
+                .lock()
+                .expect("no consumer panics")
+                .retain_mut(Follower::follow);
         }
         self.followers.lock().expect("no consumer panics").clear();
     }
@@ -91,10 +104,16 @@ impl Follower {
         if self.alive.strong_count() == 0 {
             return false;
         }
-        let Some(published) = self.shared.published.get(self.object) else { return false };
-        let Some(workers) = published.snapshots() else { return true };
+        let Some(published) = self.shared.published.get(self.object) else {
+            return false;
+        };
+        let Some(workers) = published.snapshots() else {
+            return true;
+        };
         let snapshots = Snapshots::new(published.layout.clone(), &workers, |snapshot| &snapshot.rows);
-        let Some(complete) = snapshots.upper.checked_sub(1).filter(|complete| *complete > self.at) else { return true };
+        let Some(complete) = snapshots.upper.checked_sub(1).filter(|complete| *complete > self.at) else {
+            return true;
+        };
         let mut changes = snapshots.changes(self.at, complete).into_iter().map(Change::Rows);
         let going = changes.all(|change| (self.consumer)(change)) && (self.consumer)(Change::Progress(snapshots.upper));
         self.at = complete;

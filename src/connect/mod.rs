@@ -7,6 +7,7 @@
 //! A new connector is a folder here and a line in [`CONNECTORS`].
 
 mod declaration;
+mod format;
 pub mod generator;
 mod options;
 mod outlet;

@@ -34,6 +34,10 @@ struct Connector {
 
 const CONNECTORS: &[Connector] = &[
     Connector {
+        kind: "kafka",
+        open: kafka::open,
+    },
+    Connector {
         kind: "counter",
         open: generator::open_counter,
     },

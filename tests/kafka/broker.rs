@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::executor::block_on;
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, ClientContext};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -19,7 +19,22 @@ pub struct Broker {
     pub address: String,
     /// Where this test started it, if it did.
     port: Option<u16>,
-    producer: BaseProducer,
+    producer: BaseProducer<Deliveries>,
+}
+
+/// A record that the broker does not take fails the test.
+struct Deliveries;
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult, _: ()) {
+        if let Err((error, _)) = result {
+            panic!("the broker did not take a record: {error}");
+        }
+    }
 }
 
 /// The broker that the tests share is started once and left running, as scripts/kafka does.
@@ -43,7 +58,7 @@ impl Broker {
     }
 
     fn at(address: String, port: Option<u16>) -> Broker {
-        let producer = config(&address).create().expect("a producer");
+        let producer = config(&address).create_with_context(Deliveries).expect("a producer");
         Broker {
             address,
             port,
@@ -117,8 +132,8 @@ impl Broker {
 
     pub fn send_many(&self, topic: &str, values: impl Iterator<Item = String>) {
         let mut config = config(&self.address);
-        config.set("linger.ms", "20").set("compression.codec", "zstd");
-        let producer: BaseProducer = config.create().expect("a producer");
+        config.set("linger.ms", "20");
+        let producer: BaseProducer<Deliveries> = config.create_with_context(Deliveries).expect("a producer");
         for value in values {
             let mut record: BaseRecord<str, str> = BaseRecord::to(topic).payload(&value);
             while let Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) = producer.send(record) {

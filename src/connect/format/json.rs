@@ -36,10 +36,6 @@ struct JsonDecoder {
 }
 
 impl Decoder for JsonDecoder {
-    fn rows(&self) -> usize {
-        self.rows
-    }
-
     fn decode(&mut self, bytes: &[u8]) -> Result<()> {
         let fields = self.fields(utf8(bytes)?)?;
         self.push(&fields)

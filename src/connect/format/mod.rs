@@ -13,9 +13,6 @@ use crate::types::{Column, Error, Result, SqlState, SqlType};
 
 /// Decodes records into the columns that it was made for.
 pub trait Decoder: Send {
-    /// Rows decoded since the last [`finish`](Self::finish).
-    fn rows(&self) -> usize;
-
     /// Appends a row: the fields of a record's value. An error leaves no row behind.
     fn decode(&mut self, bytes: &[u8]) -> Result<()>;
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::{ClientContext, Message};
+use serde::Deserialize;
 
 use super::record::Record;
 use crate::connect::declaration::OptionMap;
@@ -134,6 +134,15 @@ impl Client {
         }
         let assigned = self.consumer.incremental_assign(&list);
         assigned.map_err(|error| Error::internal(format!("can't read topic \"{}\": {error}", self.address.topic)))
+    }
+
+    /// Per partition, the offset after what was taken. At the end of a partition it is also after the transaction
+    /// markers there, which give no records.
+    pub fn taken(&self) -> BTreeMap<i32, i64> {
+        let Ok(positions) = self.consumer.position() else { return BTreeMap::new() };
+        let offset = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
+        let elements = positions.elements_for_topic(&self.address.topic);
+        elements.iter().filter_map(|element| Some((element.partition(), offset(element.offset())?))).collect()
     }
 
     pub fn topic(&self) -> &str {
@@ -271,7 +280,11 @@ impl ClientContext for Observer {
         tracing::debug!(?level, facility, message, "librdkafka");
     }
 
-    fn stats(&self, statistics: Statistics) {
+    fn stats_raw(&self, statistics: &[u8]) {
+        let statistics: Statistics = match serde_json::from_slice(statistics) {
+            Ok(statistics) => statistics,
+            Err(error) => return tracing::warn!(%error, "librdkafka's statistics have an unknown form"),
+        };
         let mut seen = self.seen();
         seen.unreachable = !statistics.brokers.values().any(|broker| broker.state == "UP");
         if !seen.unreachable {
@@ -285,19 +298,7 @@ impl ClientContext for Observer {
             .values()
             .filter(|known| known.partition >= 0 && !known.unknown)
         {
-            // At the end of what is committed, records that are no rows (transaction markers) are not waited for.
-            let end = if partition.ls_offset >= 0 {
-                partition.ls_offset
-            } else {
-                partition.hi_offset
-            };
-            let at_end = partition.eof_offset >= 0 && partition.eof_offset >= end;
-            let end = if at_end && partition.app_offset >= 0 {
-                partition.app_offset.min(end)
-            } else {
-                end
-            };
-            seen.ends.insert(partition.partition, end);
+            seen.ends.insert(partition.partition, partition.ls_offset);
         }
     }
 
@@ -308,6 +309,31 @@ impl ClientContext for Observer {
 }
 
 impl ConsumerContext for Observer {}
+
+/// What we read of librdkafka's statistics.
+#[derive(Debug, Deserialize)]
+struct Statistics {
+    brokers: BTreeMap<String, BrokerStatistics>,
+    topics: BTreeMap<String, TopicStatistics>,
+}
+
+#[derive(Debug, Deserialize)]
+struct BrokerStatistics {
+    state: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct TopicStatistics {
+    partitions: BTreeMap<String, PartitionStatistics>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PartitionStatistics {
+    partition: i32,
+    unknown: bool,
+    /// The end of what is committed; negative if it is not known.
+    ls_offset: i64,
+}
 
 #[cfg(test)]
 mod tests {

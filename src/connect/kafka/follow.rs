@@ -148,7 +148,22 @@ impl Reader {
         match client.consumer.poll(patience) {
             None => Ok(()),
             Some(Ok(message)) => Ok(self.push(&record(&message))?),
+            Some(Err(KafkaError::PartitionEOF(_))) => {
+                self.skip_markers();
+                Ok(())
+            }
             Some(Err(error)) => self.check(&error),
+        }
+    }
+
+    /// At the end of a partition, moves on past the offsets that transactions took up.
+    fn skip_markers(&mut self) {
+        for (partition, taken) in self.client.taken() {
+            if self.next.get(&partition).is_some_and(|&next| next < taken) {
+                self.next.insert(partition, taken);
+                self.moved.insert(partition, taken);
+                self.began.get_or_insert_with(Instant::now);
+            }
         }
     }
 

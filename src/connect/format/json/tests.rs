@@ -23,8 +23,9 @@ fn decode(of: SqlType, records: &[&str]) -> (ArrayRef, Vec<(usize, Error)>) {
             errors.push((number, error));
         }
     }
-    assert_eq!(decoder.rows() + errors.len(), records.len());
-    (decoder.finish().unwrap().remove(0), errors)
+    let column = decoder.finish().unwrap().remove(0);
+    assert_eq!(column.len() + errors.len(), records.len());
+    (column, errors)
 }
 
 fn texts(of: SqlType, records: &[&str]) -> Vec<Option<String>> {
@@ -128,7 +129,7 @@ fn a_bad_record_leaves_its_neighbours_alone() {
         decoder.decode(b"{\"a\":\"\xff\"}").unwrap_err().message(),
         "not valid UTF-8 at byte 6"
     );
-    assert_eq!(decoder.rows(), 0);
+    assert!(decoder.finish().unwrap()[0].is_empty());
 }
 
 #[test]

@@ -8,5 +8,7 @@ pub mod map;
 mod reduce;
 pub mod repeat;
 pub mod stateless;
+mod upsert;
 
 pub use reduce::reduce;
+pub use upsert::upsert;

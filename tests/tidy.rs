@@ -76,7 +76,8 @@ fn sources() -> Vec<Source> {
 
 /// Where the tests of a file begin: at its unit tests, or at once in a file of nothing else.
 fn tests_begin(path: &str, lines: &[String]) -> usize {
-    if path.ends_with("tests.rs") || path.contains("/tests/") {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    if name.ends_with("tests.rs") || name.starts_with("test_") || path.contains("/tests/") {
         return 0;
     }
     let marks = |pair: &[String]| pair[0].trim() == "#[cfg(test)]" && pair[1].trim_end().ends_with("tests {");

@@ -2,7 +2,7 @@
 
 use super::collection::Collection;
 use super::context::Context;
-use super::operator::{join, map, repeat, stateless};
+use super::operator::{join, map, reduce, repeat, stateless, top_k};
 use super::plan::Plan;
 use crate::types::Delta;
 
@@ -28,6 +28,14 @@ pub fn render<'s>(plan: &Plan, context: &mut Context<'s>) -> Collection<'s> {
             let on = join::On { keys, nulls_equal: *nulls_equal, filter: filter.as_ref() };
             join::join(left, right, *kind, on, schema, context)
         }
-        Plan::Reduce { .. } | Plan::TopK { .. } => todo!(),
+        Plan::Reduce { input, keys, aggregates, .. } => {
+            let input = render(input, context);
+            reduce::reduce(input, keys, aggregates, &schema, context)
+        }
+        Plan::TopK { input, keys, order, offset, limit, row_number, .. } => {
+            let window = top_k::Window { offset: *offset, limit: *limit, row_number: *row_number };
+            let input = render(input, context);
+            top_k::top_k(input, keys, order, window, &schema, context)
+        }
     }
 }

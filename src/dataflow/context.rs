@@ -75,7 +75,15 @@ pub struct Context<'s> {
 
 impl<'s> Context<'s> {
     pub fn new(scope: Scope<'s, Time>, as_of: Time, hash_seed: u64, sources: BTreeMap<ObjectId, Source<'s>>) -> Self {
-        Context { scope, as_of, hash_seed, pace: Rc::default(), sources, imports: vec![], arrangements: vec![] }
+        Context {
+            scope,
+            as_of,
+            hash_seed,
+            pace: Rc::default(),
+            sources,
+            imports: vec![],
+            arrangements: vec![],
+        }
     }
 
     pub fn layout(&self, schema: SchemaRef, key: Vec<usize>) -> Arc<Layout> {
@@ -106,7 +114,11 @@ impl<'s> Context<'s> {
         let first = |_: &Layout| true;
         let (rows, errors) = self.arranged(object, first).expect("a kept object has an arrangement");
         let rows = flatten(rows.1, self);
-        Collection { rows, errors, schema: schema.clone() }
+        Collection {
+            rows,
+            errors,
+            schema: schema.clone(),
+        }
     }
 
     /// An arrangement of an object that suits, and the object's errors.
@@ -115,7 +127,9 @@ impl<'s> Context<'s> {
         object: ObjectId,
         suits: impl Fn(&Layout) -> bool,
     ) -> Option<((Arc<Layout>, Arranged<'s>), Stream<'s>)> {
-        let Source::Kept { rows, errors } = self.source(object) else { return None };
+        let Source::Kept { rows, errors } = self.source(object) else {
+            return None;
+        };
         let rows = rows.iter().find(|kept| suits(&kept.layout))?.clone();
         let errors = errors.clone();
         let arranged = self.import(rows.trace, &format!("import {object}"));

@@ -2,7 +2,7 @@
 
 use super::collection::Collection;
 use super::context::Context;
-use super::operator::{join, map, reduce, repeat, stateless, top_k};
+use super::operator::{Window, join, map, reduce, repeat, stateless, top_k};
 use super::plan::Plan;
 use crate::types::Delta;
 
@@ -30,12 +30,12 @@ pub fn render<'s>(plan: &Plan, context: &mut Context<'s>) -> Collection<'s> {
         }
         Plan::Reduce { input, keys, aggregates, .. } => {
             let input = render(input, context);
-            reduce::reduce(input, keys, aggregates, &schema, context)
+            reduce(input, keys, aggregates, &schema, context)
         }
         Plan::TopK { input, keys, order, offset, limit, row_number, .. } => {
-            let window = top_k::Window { offset: *offset, limit: *limit, row_number: *row_number };
+            let window = Window { offset: *offset, limit: *limit, row_number: *row_number };
             let input = render(input, context);
-            top_k::top_k(input, keys, order, window, &schema, context)
+            top_k(input, keys, order, window, &schema, context)
         }
     }
 }

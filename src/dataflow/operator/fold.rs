@@ -96,11 +96,11 @@ pub fn fold<'s>(
         }
         let mut behind = false;
         move |frontiers| {
-            if pace.stopped.get() {
-                folding.stop();
-            }
             for (pump, contribution) in &mut pumps {
                 pump(&mut |capability, delta| folding.take(contribution, &capability, std::mem::take(delta)));
+            }
+            if pace.stopped.get() {
+                folding.stop();
             }
             let (mut rows, mut errors) = (rows_output.activate(), errors_output.activate());
             let finished = folding.work(&least(frontiers), &mut |(rows_at, errors_at), changes| {

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, make_comparator};
 use arrow::compute::kernels::cmp::{eq, not_distinct};
 use arrow::compute::{SortOptions, and, prep_null_mask_filter};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use differential_dataflow::trace::{BatchReader, TraceReader};
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
@@ -64,28 +64,49 @@ pub fn pairs<'s>(
     let activator = scope.activator_for(builder.operator_info().address);
     let (as_of, pace) = (context.as_of, context.pace.clone());
     builder.build(move |capabilities| {
-        let mut work = Work { pairing, as_of, pace, left: VecDeque::new(), right: VecDeque::new() };
+        let mut work = Work {
+            pairing,
+            as_of,
+            pace,
+            left: VecDeque::new(),
+            right: VecDeque::new(),
+        };
         let (mut left, mut right) = (Known::new(left.trace), Known::new(right.trace));
-        let capabilities = Capabilities { rows: capabilities[0].clone(), errors: capabilities[1].clone() };
+        let capabilities = Capabilities {
+            rows: capabilities[0].clone(),
+            errors: capabilities[1].clone(),
+        };
         work.put_off(capabilities, left.batches(), right.batches(), From::Left);
         move |frontiers| {
             left_input.for_each(|capability, batches| {
-                let capabilities = Capabilities { rows: capability.retain(0), errors: capability.retain(1) };
-                for batch in batches.drain(..).filter(|batch| left.accepts(batch)) {
-                    work.put_off(capabilities.clone(), vec![batch.clone()], right.batches(), From::Left);
-                    left.know(&batch);
+                let capabilities = Capabilities {
+                    rows: capability.retain(0),
+                    errors: capability.retain(1),
+                };
+                for batch in batches.drain(..) {
+                    if left.is_new(&batch) {
+                        work.put_off(capabilities.clone(), vec![batch.clone()], right.batches(), From::Left);
+                        left.know(&batch);
+                    }
                 }
             });
             right_input.for_each(|capability, batches| {
-                let capabilities = Capabilities { rows: capability.retain(0), errors: capability.retain(1) };
-                for batch in batches.drain(..).filter(|batch| right.accepts(batch)) {
-                    work.put_off(capabilities.clone(), left.batches(), vec![batch.clone()], From::Right);
-                    right.know(&batch);
+                let capabilities = Capabilities {
+                    rows: capability.retain(0),
+                    errors: capability.retain(1),
+                };
+                for batch in batches.drain(..) {
+                    if right.is_new(&batch) {
+                        work.put_off(capabilities.clone(), left.batches(), vec![batch.clone()], From::Right);
+                        right.know(&batch);
+                    }
                 }
             });
             let (mut rows, mut errors) = (rows_output.activate(), errors_output.activate());
             for _ in 0..TURN_PIECES {
-                let Some((capabilities, good, bad)) = work.next() else { break };
+                let Some((capabilities, good, bad)) = work.next() else {
+                    break;
+                };
                 give(&mut rows, &capabilities.rows, good);
                 give(&mut errors, &capabilities.errors, bad);
             }
@@ -112,10 +133,14 @@ impl Known {
     fn new(trace: Trace) -> Self {
         let mut upper = Antichain::from_elem(0);
         trace.map_batches(|batch| upper.clone_from(batch.upper()));
-        Known { trace: Some(trace), start: upper.clone(), upper }
+        Known {
+            trace: Some(trace),
+            start: upper.clone(),
+            upper,
+        }
     }
 
-    fn accepts(&self, batch: &Batch) -> bool {
+    fn is_new(&self, batch: &Batch) -> bool {
         !PartialOrder::less_equal(batch.upper(), &self.start)
     }
 
@@ -127,7 +152,9 @@ impl Known {
 
     fn batches(&mut self) -> Vec<Batch> {
         let trace = self.trace.as_mut().expect("nothing comes from a side that has ended");
-        trace.batches_through(self.upper.borrow()).expect("merges keep to the frontiers that were asked for")
+        trace
+            .batches_through(self.upper.borrow())
+            .expect("merges keep to the frontiers that were asked for")
     }
 
     /// Times before those that the other side will bring need not be told apart.
@@ -170,11 +197,16 @@ impl Work {
             return;
         }
         let floor = self.as_of.max(*capabilities.rows.time());
-        let capabilities =
-            Capabilities { rows: capabilities.rows.delayed(&floor), errors: capabilities.errors.delayed(&floor) };
+        let capabilities = Capabilities {
+            rows: capabilities.rows.delayed(&floor),
+            errors: capabilities.errors.delayed(&floor),
+        };
         let (left_key, right_key) = self.pairing.keys.iter().copied().unzip();
         let skips_null_keys = !self.pairing.nulls_equal;
-        let (left, right) = (Side::new(left, left_key, skips_null_keys), Side::new(right, right_key, skips_null_keys));
+        let (left, right) = (
+            Side::new(left, left_key, skips_null_keys),
+            Side::new(right, right_key, skips_null_keys),
+        );
         let queue = match from {
             From::Left => &mut self.left,
             From::Right => &mut self.right,
@@ -221,11 +253,17 @@ impl Pairing {
         let candidates = self.with_equal_keys(candidates);
         let columns = if self.filter.is_some() { &self.both } else { &self.given };
         let rows = candidates.gather(columns);
-        let mut delta = Delta { rows, times: Stamps::of(candidates.times), diffs: Stamps::of(candidates.diffs) };
+        let mut delta = Delta {
+            rows,
+            times: Stamps::of(candidates.times),
+            diffs: Stamps::of(candidates.diffs),
+        };
         if delta.is_empty() {
             return nothing();
         }
-        let Some(filter) = &self.filter else { return (delta, Delta::empty(error_schema())) };
+        let Some(filter) = &self.filter else {
+            return (delta, Delta::empty(error_schema()));
+        };
         let (mask, bad) = evaluate_predicate(filter, &delta.rows);
         let errors = error_delta(&delta, bad);
         delta = keep(delta, &mask);
@@ -240,9 +278,6 @@ impl Pairing {
         let right: Vec<&RecordBatch> = candidates.right_chunks.iter().map(|chunk| chunk.rows()).collect();
         let mut equal: Option<BooleanArray> = None;
         for &(left_key, right_key) in &self.keys {
-            if self.hash_is_enough(left[0].column(left_key).data_type()) {
-                continue;
-            }
             let left = interleave_column(&left, left_key, &candidates.left);
             let right = interleave_column(&right, right_key, &candidates.right);
             let column = equal_values(&left, &right, self.nulls_equal);
@@ -255,12 +290,6 @@ impl Pairing {
             candidates.retain(|pair| mask.value(pair));
         }
         candidates
-    }
-
-    /// The hash of one integer is a bijection; NULL has the hash of some integer.
-    fn hash_is_enough(&self, data_type: &DataType) -> bool {
-        let is_bijective = data_type.is_integer() || matches!(data_type, DataType::Date32 | DataType::Timestamp(..));
-        self.keys.len() == 1 && !self.nulls_equal && is_bijective && !cfg!(test)
     }
 }
 
@@ -294,12 +323,22 @@ impl Candidates {
 
 /// Which values are equal, without NULLs.
 fn equal_values(left: &ArrayRef, right: &ArrayRef, nulls_equal: bool) -> BooleanArray {
-    let compared = if nulls_equal { not_distinct(left, right) } else { eq(left, right) };
+    let compared = if nulls_equal {
+        not_distinct(left, right)
+    } else {
+        eq(left, right)
+    };
     if let Ok(mask) = compared {
-        return if mask.null_count() > 0 { prep_null_mask_filter(&mask) } else { mask };
+        return if mask.null_count() > 0 {
+            prep_null_mask_filter(&mask)
+        } else {
+            mask
+        };
     }
     // Lists and structs have no kernel.
     let compare = make_comparator(left, right, SortOptions::default()).expect("keys of a join have one type");
     let is_comparable = |row: usize| nulls_equal || (left.is_valid(row) && right.is_valid(row));
-    (0..left.len()).map(|row| Some(is_comparable(row) && compare(row, row).is_eq())).collect()
+    (0..left.len())
+        .map(|row| Some(is_comparable(row) && compare(row, row).is_eq()))
+        .collect()
 }

@@ -1,6 +1,6 @@
 //! Map and Filter: rows through expressions, without state. A chain of them is one operator.
 
-use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 
@@ -24,7 +24,11 @@ pub fn chain<'s>(plan: &Plan, context: &mut Context<'s>) -> Collection<'s> {
     let (mut below, mut steps) = (plan, vec![]);
     loop {
         match below {
-            Plan::Map { input, expressions, schema } => {
+            Plan::Map {
+                input,
+                expressions,
+                schema,
+            } => {
                 steps.push(Step::Map(expressions.clone(), schema.clone()));
                 below = input;
             }
@@ -38,7 +42,11 @@ pub fn chain<'s>(plan: &Plan, context: &mut Context<'s>) -> Collection<'s> {
     steps.reverse();
     let input = render(below, context);
     let (rows, errors) = each_fallible(input.rows, "map", move |delta| run(&steps, delta));
-    Collection { rows, errors: union(context.scope, [input.errors, errors]), schema: plan.schema() }
+    Collection {
+        rows,
+        errors: union(context.scope, [input.errors, errors]),
+        schema: plan.schema(),
+    }
 }
 
 /// The rows that come through all steps, and the errors of those that do not.
@@ -66,10 +74,15 @@ fn map(expressions: &[Scalar], schema: &SchemaRef, delta: Delta) -> (Delta, Delt
     let evaluated = evaluate(expressions, &delta.rows, schema);
     let errors = error_delta(&delta, evaluated.bad);
     let good = match evaluated.good {
-        None => Delta { rows: evaluated.rows, ..delta },
-        Some(good) => {
-            Delta { rows: evaluated.rows, times: delta.times.take(&good), diffs: delta.diffs.take(&good) }
-        }
+        None => Delta {
+            rows: evaluated.rows,
+            ..delta
+        },
+        Some(good) => Delta {
+            rows: evaluated.rows,
+            times: delta.times.take(&good),
+            diffs: delta.diffs.take(&good),
+        },
     };
     (good, errors)
 }

@@ -7,6 +7,8 @@ mod fold;
 mod gather;
 mod generic;
 mod groups;
+#[cfg(test)]
+mod harness;
 mod heads;
 pub mod join;
 mod join_matches;
@@ -15,11 +17,19 @@ mod ledger;
 pub mod map;
 mod matcher;
 mod partial;
-pub mod reduce;
+mod reduce;
+#[cfg(test)]
+mod reduce_tests;
 pub mod repeat;
 mod results;
 mod seek;
 pub mod stateless;
 mod tally;
-pub mod top_k;
-pub mod upsert;
+mod top_k;
+#[cfg(test)]
+mod top_k_tests;
+mod upsert;
+
+pub use reduce::reduce;
+pub use top_k::{Window, top_k};
+pub use upsert::upsert;

@@ -1,9 +1,9 @@
 //! The frame of operators that keep nothing: a delta in, a delta out, and where rows can fail, their errors beside it.
 
 use timely::container::NoopBuilder;
+use timely::dataflow::Scope;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::dataflow::Scope;
 use timely::dataflow::operators::generic::{Operator, OutputBuilder, OutputBuilderSession, source};
 use timely::dataflow::operators::{CapabilityTrait, Concatenate};
 
@@ -80,5 +80,8 @@ pub fn constant<'s>(scope: Scope<'s, Time>, delta: Delta, time: Time) -> Stream<
 
 /// The same rows, leaving as often as they entered.
 pub fn negate(rows: Stream<'_>) -> Stream<'_> {
-    each(rows, "negate", |delta| Delta { diffs: delta.diffs.map(|diff| -diff), ..delta })
+    each(rows, "negate", |delta| Delta {
+        diffs: delta.diffs.map(|diff| -diff),
+        ..delta
+    })
 }

@@ -93,7 +93,7 @@ impl Rows<'_> {
     fn give_copies(&mut self, rows: &[RowAt], old: &[(usize, u64)], new: &[(usize, u64)], time: Time) {
         let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
         while let Some(row) = [old.peek(), new.peek()].into_iter().flatten().map(|(row, _)| *row).min() {
-            let mut copies = |head: &mut std::iter::Peekable<std::slice::Iter<(usize, u64)>>| {
+            let copies = |head: &mut std::iter::Peekable<std::slice::Iter<(usize, u64)>>| {
                 head.next_if(|(next, _)| *next == row).map_or(0, |(_, copies)| *copies as Diff)
             };
             let diff = copies(&mut new) - copies(&mut old);

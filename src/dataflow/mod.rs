@@ -9,6 +9,8 @@ pub mod columns;
 pub mod compare;
 pub mod errors;
 pub mod layout;
+#[cfg(test)]
+pub mod naive;
 pub mod plan;
 pub mod runtime;
 mod selection;

@@ -7,9 +7,12 @@
 //! PostgreSQL's meaning is put in before DataFusion's optimizer sees the plan, so that both ways of running it agree.
 
 pub mod coerce;
+pub mod explain;
 pub mod function;
 pub mod lower;
 pub mod optimizer;
+#[cfg(test)]
+mod oracle;
 pub mod physical;
 mod planned;
 

@@ -14,10 +14,15 @@ pub mod optimizer;
 #[cfg(test)]
 mod oracle;
 pub mod physical;
+mod parse;
 mod planned;
+pub mod statement;
+mod type_name;
 
 pub use lower::{infer_key, lower};
+pub use parse::{parse, parse_expression, parse_query};
 pub use planned::{
     Assignment, Conflict, ConflictAction, DeletePlan, InsertPlan, PlanContext, Planned, Projection, RelationRef,
     RelationSource, UpdatePlan,
 };
+pub use statement::{Command, Statement};

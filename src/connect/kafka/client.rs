@@ -139,10 +139,21 @@ impl Client {
     /// Per partition, the offset after what was taken. At the end of a partition it is also after the transaction
     /// markers there, which give no records.
     pub fn taken(&self) -> BTreeMap<i32, i64> {
-        let Ok(positions) = self.consumer.position() else { return BTreeMap::new() };
-        let offset = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
+        let Ok(positions) = self.consumer.position() else {
+            return BTreeMap::new();
+        };
+        let offset = |offset| {
+            if let Offset::Offset(offset) = offset {
+                Some(offset)
+            } else {
+                None
+            }
+        };
         let elements = positions.elements_for_topic(&self.address.topic);
-        elements.iter().filter_map(|element| Some((element.partition(), offset(element.offset())?))).collect()
+        elements
+            .iter()
+            .filter_map(|element| Some((element.partition(), offset(element.offset())?)))
+            .collect()
     }
 
     pub fn topic(&self) -> &str {

@@ -13,6 +13,8 @@ mod client;
 mod follow;
 mod read;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -48,8 +48,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("socket.nagle.disable", "true"),
 ];
 
-/// Checks the options of CREATE CONNECTION .. TO KAFKA, and gives the broker's address.
-pub fn check_connection(given: &OptionMap) -> Result<String> {
+/// The broker's address from the options of CREATE CONNECTION .. TO KAFKA, all of which are checked.
+pub fn broker(given: &OptionMap) -> Result<String> {
     let mut options = Options::new("a KAFKA connection", given);
     let broker = options.required("broker")?.to_string();
     options.finish()?;
@@ -361,10 +361,10 @@ mod tests {
     #[test]
     fn a_connection_needs_an_address_with_a_port() {
         let options = |broker: &str| OptionMap::from([("broker".to_string(), broker.to_string())]);
-        assert_eq!(check_connection(&options("127.0.0.1:9092")).unwrap(), "127.0.0.1:9092");
-        check_connection(&options("a:1, b:2")).unwrap();
+        assert_eq!(broker(&options("127.0.0.1:9092")).unwrap(), "127.0.0.1:9092");
+        broker(&options("a:1, b:2")).unwrap();
         for wrong in ["", "localhost", ":9092", "a:b", "a:1,,b:2"] {
-            let error = check_connection(&options(wrong)).unwrap_err();
+            let error = broker(&options(wrong)).unwrap_err();
             assert_eq!(error.state(), SqlState::INVALID_PARAMETER_VALUE, "{wrong}");
         }
     }

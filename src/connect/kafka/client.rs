@@ -44,6 +44,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("max.poll.interval.ms", "86400000"),
     ("reconnect.backoff.max.ms", "1000"),
     ("topic.metadata.refresh.interval.ms", "2000"),
+    ("topic.metadata.propagation.max.ms", "5000"),
     ("statistics.interval.ms", "1000"),
     ("socket.nagle.disable", "true"),
 ];

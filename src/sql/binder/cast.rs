@@ -6,12 +6,12 @@ use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Cast, Expr};
 use sqlparser::ast;
 
+use super::Binder;
 use super::expression::Place;
 use super::literal::system_literal;
 use super::output::{is_unknown, type_of};
 use super::parameters::is_open;
 use super::scope::Scope;
-use super::Binder;
 use crate::sql::type_name::sql_type;
 use crate::types::{Column, Error, Result, SqlState, SqlType};
 
@@ -29,7 +29,11 @@ pub fn assign(expression: Expr, schema: &DFSchema, column: &Column) -> Result<Ex
         return Ok(expression);
     }
     if is_unknown(&expression) {
-        return Ok(if is_open(&expression) { expression } else { explicit(expression, &column.sql_type) });
+        return Ok(if is_open(&expression) {
+            expression
+        } else {
+            explicit(expression, &column.sql_type)
+        });
     }
     assign_typed(expression, &from, column)
 }
@@ -38,7 +42,10 @@ pub fn assign(expression: Expr, schema: &DFSchema, column: &Column) -> Result<Ex
 fn assign_typed(expression: Expr, from: &SqlType, column: &Column) -> Result<Expr> {
     if !is_assignable(from, &column.sql_type) {
         let (wanted, found) = (bare_name(&column.sql_type), bare_name(from));
-        let message = format!("column \"{}\" is of type {wanted} but expression is of type {found}", column.name);
+        let message = format!(
+            "column \"{}\" is of type {wanted} but expression is of type {found}",
+            column.name
+        );
         return Err(Error::new(SqlState::DATATYPE_MISMATCH, message)
             .with_hint("You will need to rewrite or cast the expression."));
     }

@@ -133,8 +133,11 @@ pub fn read_output(output: &Output, schema: &DFSchema, column: &Column) -> Resul
 
 fn assigned_column(name: &ast::ObjectName, table: &Table) -> Result<(usize, usize)> {
     let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else {
-        return Err(Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" can't be assigned to"))
-            .with_hint("Write the column's name without the table's."));
+        return Err(Error::new(
+            SqlState::UNDEFINED_COLUMN,
+            format!("column \"{name}\" can't be assigned to"),
+        )
+        .with_hint("Write the column's name without the table's."));
     };
     let name = fold(ident);
     let position = crate::sql::statement::position_of(ident);
@@ -158,6 +161,10 @@ impl Scope {
                 table: index,
             }));
         }
-        Scope { tables, visible, schema }
+        Scope {
+            tables,
+            visible,
+            schema,
+        }
     }
 }

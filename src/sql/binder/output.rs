@@ -32,7 +32,11 @@ impl Binder<'_> {
                 other => other,
             };
             expressions.push(named(expression, &unique, input.schema()));
-            columns.push(Output { name, column: Column::new_unqualified(unique), is_unknown });
+            columns.push(Output {
+                name,
+                column: Column::new_unqualified(unique),
+                is_unknown,
+            });
         }
         let plan = LogicalPlan::Projection(Projection::try_new(expressions, input.into())?);
         Ok(Bound { plan, columns })
@@ -60,7 +64,10 @@ pub(super) fn is_unknown(expression: &Expr) -> bool {
 }
 
 pub(super) fn is_unknown_literal(expression: &Expr) -> bool {
-    matches!(expression, Expr::Literal(ScalarValue::Null | ScalarValue::Utf8(_), None))
+    matches!(
+        expression,
+        Expr::Literal(ScalarValue::Null | ScalarValue::Utf8(_), None)
+    )
 }
 
 /// The SQL type of an expression over rows of a schema.
@@ -91,9 +98,7 @@ pub(super) fn ordinal(key: &ast::Expr, columns: usize, clause: &str) -> Result<O
                 let message = format!("{clause} position {number} is not in select list");
                 Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(position))
             }
-            Err(_) => {
-                Err(Error::new(SqlState::SYNTAX_ERROR, format!("non-integer constant in {clause}")).at(position))
-            }
+            Err(_) => Err(Error::new(SqlState::SYNTAX_ERROR, format!("non-integer constant in {clause}")).at(position)),
         },
         ast::Value::Placeholder(_) => Ok(None),
         _ => Err(Error::new(SqlState::SYNTAX_ERROR, format!("non-integer constant in {clause}")).at(position)),

@@ -24,10 +24,9 @@ impl Binder<'_> {
     /// The value of a function of the session, None for any other function.
     pub(super) fn session_function(&mut self, call: &Call) -> Result<Option<Expr>> {
         let value = match (call.name.as_str(), call.arguments.as_slice()) {
-            (
-                "now" | "current_timestamp" | "transaction_timestamp" | "statement_timestamp" | "clock_timestamp",
-                [],
-            ) => moment(self.now(call)?, &SqlType::Timestamptz),
+            ("now" | "current_timestamp" | "transaction_timestamp" | "statement_timestamp" | "clock_timestamp", []) => {
+                moment(self.now(call)?, &SqlType::Timestamptz)
+            }
             ("localtimestamp", []) => moment(self.local_now(call)?, &SqlType::Timestamp),
             ("current_date" | "today", []) => {
                 let days = self.local_now(call)?.div_euclid(MICROS_PER_DAY);
@@ -51,13 +50,22 @@ impl Binder<'_> {
                 let array = format!("{{{}}}", schemas.join(","));
                 explicit(string(&array), &SqlType::Array(Box::new(SqlType::Name)))
             }
-            ("version", []) => {
-                explicit(string(&format!("PostgreSQL {VERSION} (Millrace {})", env!("CARGO_PKG_VERSION"))), &SqlType::Text)
+            ("version", []) => explicit(
+                string(&format!(
+                    "PostgreSQL {VERSION} (Millrace {})",
+                    env!("CARGO_PKG_VERSION")
+                )),
+                &SqlType::Text,
+            ),
+            ("current_setting", [Expr::Literal(ScalarValue::Utf8(Some(name)), _)]) => {
+                self.current_setting(name, false)?
             }
-            ("current_setting", [Expr::Literal(ScalarValue::Utf8(Some(name)), _)]) => self.current_setting(name, false)?,
             (
                 "current_setting",
-                [Expr::Literal(ScalarValue::Utf8(Some(name)), _), Expr::Literal(ScalarValue::Boolean(Some(missing)), _)],
+                [
+                    Expr::Literal(ScalarValue::Utf8(Some(name)), _),
+                    Expr::Literal(ScalarValue::Boolean(Some(missing)), _),
+                ],
             ) => self.current_setting(name, *missing)?,
             _ => return Ok(None),
         };
@@ -73,9 +81,11 @@ impl Binder<'_> {
         self.volatile.insert(call.name.clone());
         match self.context.now {
             Some(now) => Ok(now as i64),
-            None => Err(Error::unsupported(format!("{}() is not supported in a view yet", call.name))
-                .with_detail("The view's rows would have to change as time goes by.")
-                .at(call.position)),
+            None => Err(
+                Error::unsupported(format!("{}() is not supported in a view yet", call.name))
+                    .with_detail("The view's rows would have to change as time goes by.")
+                    .at(call.position),
+            ),
         }
     }
 
@@ -86,20 +96,25 @@ impl Binder<'_> {
             let message = format!("time zone \"{}\" not recognized", self.context.time_zone);
             Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
         })?;
-        let utc = DateTime::from_timestamp_micros(now).expect("a clock's time is a date").naive_utc();
+        let utc = DateTime::from_timestamp_micros(now)
+            .expect("a clock's time is a date")
+            .naive_utc();
         let offset = zone.offset_from_utc_datetime(&utc).fix().local_minus_utc();
         Ok(now + i64::from(offset) * MICROS_PER_SECOND)
     }
 
     fn existing_schemas(&self) -> Vec<String> {
-        let known = |schema: &&String| {
-            self.catalog.schema(schema).is_some() || crate::catalog::is_system_schema(schema)
-        };
+        let known =
+            |schema: &&String| self.catalog.schema(schema).is_some() || crate::catalog::is_system_schema(schema);
         self.search_path.iter().filter(known).cloned().collect()
     }
 
     fn current_setting(&self, name: &str, missing_ok: bool) -> Result<Expr> {
-        let found = self.context.settings.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let found = self
+            .context
+            .settings
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name));
         match found {
             Some((_, value)) => Ok(explicit(string(value), &SqlType::Text)),
             None if missing_ok => Ok(explicit(Expr::Literal(ScalarValue::Null, None), &SqlType::Text)),

@@ -33,7 +33,12 @@ impl Binder<'_> {
                 let whole = self.expression(r#in, scope, place)?;
                 self.call_one_of(&["position", "strpos"], vec![whole, part])
             }
-            Ast::Substring { expr, substring_from, substring_for, .. } => {
+            Ast::Substring {
+                expr,
+                substring_from,
+                substring_for,
+                ..
+            } => {
                 let mut arguments = vec![self.expression(expr, scope, place)?];
                 match (substring_from, substring_for) {
                     (Some(from), _) => arguments.push(self.expression(from, scope, place)?),
@@ -44,7 +49,12 @@ impl Binder<'_> {
                 }
                 self.call_one_of(&["substring", "substr"], arguments)
             }
-            Ast::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+            Ast::Overlay {
+                expr,
+                overlay_what,
+                overlay_from,
+                overlay_for,
+            } => {
                 let mut arguments = vec![
                     self.expression(expr, scope, place)?,
                     self.expression(overlay_what, scope, place)?,
@@ -55,9 +65,16 @@ impl Binder<'_> {
                 }
                 self.call_one_of(&["overlay"], arguments)
             }
-            Ast::Trim { expr, trim_where, trim_what, trim_characters } => {
+            Ast::Trim {
+                expr,
+                trim_where,
+                trim_what,
+                trim_characters,
+            } => {
                 let mut arguments = vec![self.expression(expr, scope, place)?];
-                let characters = trim_what.as_deref().or_else(|| trim_characters.as_ref().and_then(|all| all.first()));
+                let characters = trim_what
+                    .as_deref()
+                    .or_else(|| trim_characters.as_ref().and_then(|all| all.first()));
                 if let Some(characters) = characters {
                     arguments.push(self.expression(characters, scope, place)?);
                 }
@@ -68,11 +85,17 @@ impl Binder<'_> {
                 };
                 self.call_one_of(&[name], arguments)
             }
-            Ast::Ceil { expr, field: CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) } => {
+            Ast::Ceil {
+                expr,
+                field: CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime),
+            } => {
                 let argument = self.expression(expr, scope, place)?;
                 self.call_one_of(&["ceil"], vec![argument])
             }
-            Ast::Floor { expr, field: CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) } => {
+            Ast::Floor {
+                expr,
+                field: CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime),
+            } => {
                 let argument = self.expression(expr, scope, place)?;
                 self.call_one_of(&["floor"], vec![argument])
             }
@@ -100,8 +123,10 @@ impl Binder<'_> {
             bound.push(self.expression(element, scope, place)?);
         }
         if bound.is_empty() {
-            return Err(Error::new(SqlState::INDETERMINATE_DATATYPE, "cannot determine type of empty array")
-                .with_hint("Explicitly cast to the desired type, for example ARRAY[]::integer[]."));
+            return Err(
+                Error::new(SqlState::INDETERMINATE_DATATYPE, "cannot determine type of empty array")
+                    .with_hint("Explicitly cast to the desired type, for example ARRAY[]::integer[]."),
+            );
         }
         self.decide_together(&mut bound, &scope.schema)?;
         for planner in planners() {
@@ -126,9 +151,15 @@ impl Binder<'_> {
             let field_access = match access {
                 AccessExpr::Subscript(Subscript::Index { index }) => {
                     let key = self.expression(index, scope, place)?;
-                    GetFieldAccess::ListIndex { key: Box::new(explicit(key, &SqlType::Int8)) }
+                    GetFieldAccess::ListIndex {
+                        key: Box::new(explicit(key, &SqlType::Int8)),
+                    }
                 }
-                AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride: None }) => {
+                AccessExpr::Subscript(Subscript::Slice {
+                    lower_bound,
+                    upper_bound,
+                    stride: None,
+                }) => {
                     let mut bound = |side: &Option<ast::Expr>, default: i64| match side {
                         Some(side) => Ok::<_, Error>(explicit(self.expression(side, scope, place)?, &SqlType::Int8)),
                         None => Ok(lit(default)),
@@ -147,7 +178,10 @@ impl Binder<'_> {
     }
 
     fn access(&mut self, value: Expr, field_access: GetFieldAccess, scope: &Scope) -> Result<Expr> {
-        let mut raw = RawFieldAccessExpr { field_access, expr: value };
+        let mut raw = RawFieldAccessExpr {
+            field_access,
+            expr: value,
+        };
         for planner in planners() {
             match planner.plan_field_access(raw, &scope.schema)? {
                 PlannerResult::Planned(expression) => return Ok(expression),

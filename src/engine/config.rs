@@ -1,0 +1,39 @@
+//! How a database is set up, with every limit by name.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of the process; what a session can set is in [`settings`](super::settings).
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where everything is kept.
+    pub data: PathBuf,
+    /// Timely worker threads.
+    pub workers: usize,
+    /// Where SELECTs run, apart from the threads that serve connections.
+    pub query_runtime: tokio::runtime::Handle,
+    /// All running SELECTs together may hold this much; beyond it they fail with 53200.
+    pub query_memory_bytes: usize,
+    /// Bytes that were given a timestamp and that some view has not finished; beyond it sources pause and commits wait.
+    pub backlog_bytes_max: usize,
+    /// Sources are drained at most this often.
+    pub tick: Duration,
+    /// How far back a SUBSCRIBE can begin.
+    pub retention: Duration,
+}
+
+impl Config {
+    /// The defaults for a database in `data`.
+    pub fn new(data: PathBuf, query_runtime: tokio::runtime::Handle) -> Self {
+        let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        Config {
+            data,
+            workers,
+            query_runtime,
+            query_memory_bytes: 2 << 30,
+            backlog_bytes_max: 256 << 20,
+            tick: Duration::from_millis(10),
+            retention: Duration::from_secs(1),
+        }
+    }
+}

@@ -13,7 +13,7 @@ use super::database::Database;
 use super::effect::Effect;
 use super::timeline::Hold;
 use crate::catalog::Catalog;
-use crate::types::{Delta, Error, ObjectId, Result, SqlState, Stamps};
+use crate::types::{Delta, Error, ObjectId, Result, SqlState, Stamps, Time, wall_micros};
 
 /// What a session does between BEGIN and COMMIT, or within one statement.
 pub struct Transaction {
@@ -33,6 +33,8 @@ pub struct Transaction {
     pub block: Block,
     pub failed: bool,
     pub read_only: bool,
+    /// What now() is: when the transaction began, in microseconds since the epoch.
+    pub now: Time,
 }
 
 /// How a transaction ends.
@@ -67,6 +69,7 @@ impl Transaction {
             block,
             failed: false,
             read_only: false,
+            now: wall_micros(),
         }
     }
 
@@ -99,6 +102,11 @@ impl Transaction {
             self.writes.entry(table).or_default().push(delta);
         }
         Ok(())
+    }
+
+    /// A table goes, and with it what was written to it.
+    pub fn forget_writes(&mut self, table: ObjectId) {
+        self.writes.remove(&table);
     }
 
     /// What this transaction has written to a table so far.

@@ -1,0 +1,146 @@
+//! CREATE SCHEMA, CREATE TABLE and CREATE TABLE AS.
+
+use crate::catalog::{Item, Schema, Table};
+use crate::engine::effect::Effect;
+use crate::engine::outcome::Outcome;
+use crate::engine::read;
+use crate::engine::session::Session;
+use crate::sql::statement::{ColumnDefinition, CreateTable, Name, TableQuery};
+use crate::types::{Column, Error, Relation, Result, SqlState};
+
+pub fn schema(session: &mut Session, name: &str, if_not_exists: bool) -> Result<Outcome> {
+    if if_not_exists && session.transaction().catalog.schema(name).is_some() {
+        super::skipping(session, SqlState::DUPLICATE_SCHEMA, format!("schema \"{name}\" already exists"));
+        return Ok(Outcome::done("CREATE SCHEMA"));
+    }
+    session.transaction().catalog_mut()?.create(name, "", Item::Schema(Schema {}), vec![])?;
+    Ok(Outcome::done("CREATE SCHEMA"))
+}
+
+pub async fn table(session: &mut Session, create: &CreateTable, text: &str) -> Result<Outcome> {
+    if create.temporary {
+        return Err(Error::unsupported("temporary tables are not supported").with_hint("Create an ordinary table."));
+    }
+    let schema = place(session, &create.name)?;
+    if create.if_not_exists && exists(session, &schema, &create.name) {
+        return Ok(Outcome::done("CREATE TABLE"));
+    }
+    match &create.query {
+        Some(query) => table_as(session, create, &schema, query, text).await,
+        None => {
+            let relation = relation_of(&create.columns, create.primary_key.as_deref())?;
+            check_defaults(session, &create.columns)?;
+            let defaults = create.columns.iter().map(|column| column.default.clone()).collect();
+            add(session, &schema, &create.name.name, Table { relation, defaults, definition: text.to_string() })?;
+            Ok(Outcome::done("CREATE TABLE"))
+        }
+    }
+}
+
+/// CREATE TABLE AS: the table has the columns of the query, all nullable, and its rows unless WITH NO DATA was said.
+async fn table_as(session: &mut Session, create: &CreateTable, schema: &str, query: &TableQuery, text: &str) -> Result<Outcome> {
+    let planned = super::query::plan(session, &query.query, &[])?;
+    let mut relation = Relation::new(rename(planned.columns.columns.clone(), &query.columns)?);
+    relation.columns.iter_mut().for_each(|column| column.nullable = true);
+    let defaults = vec![None; relation.columns.len()];
+    let batches = match query.with_data {
+        true => read::collect(session, &planned).await?,
+        false => vec![],
+    };
+    let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
+    let table = Table { relation: relation.clone(), defaults, definition: text.to_string() };
+    let id = add(session, schema, &create.name.name, table)?;
+    for batch in batches {
+        let batch = read::with_schema(batch, &relation.schema())?;
+        session.transaction().write(id, batch, 1)?;
+    }
+    Ok(Outcome::done(if query.with_data { format!("SELECT {rows}") } else { "CREATE TABLE AS".to_string() }))
+}
+
+fn add(session: &mut Session, schema: &str, name: &str, table: Table) -> Result<crate::types::ObjectId> {
+    let relation = table.relation.clone();
+    let transaction = session.transaction();
+    let id = transaction.catalog_mut()?.create(schema, name, Item::Table(table), vec![])?;
+    transaction.push_effect(Effect::CreateTable { id, relation });
+    Ok(id)
+}
+
+/// The columns as declared, with the primary key's made NOT NULL.
+pub fn relation_of(columns: &[ColumnDefinition], primary_key: Option<&[String]>) -> Result<Relation> {
+    for (place, column) in columns.iter().enumerate() {
+        if columns[..place].iter().any(|earlier| earlier.name == column.name) {
+            return Err(duplicate_column(&column.name).at(column.position));
+        }
+    }
+    let declared = columns.iter().map(|column| Column::new(&column.name, column.sql_type.clone(), !column.not_null));
+    let mut relation = Relation::new(declared.collect());
+    if let Some(names) = primary_key {
+        let mut key = Vec::with_capacity(names.len());
+        for name in names {
+            let place = relation.position(name).ok_or_else(|| {
+                let message = format!("column \"{name}\" named in key does not exist");
+                Error::new(SqlState::UNDEFINED_COLUMN, message)
+            })?;
+            if key.contains(&place) {
+                let message = format!("column \"{name}\" appears twice in primary key constraint");
+                return Err(Error::new(SqlState::DUPLICATE_COLUMN, message));
+            }
+            relation.columns[place].nullable = false;
+            key.push(place);
+        }
+        relation.key = Some(key);
+    }
+    Ok(relation)
+}
+
+/// A query's columns under the names that CREATE gives them, from the left.
+pub fn rename(mut columns: Vec<Column>, names: &[String]) -> Result<Vec<Column>> {
+    if names.len() > columns.len() {
+        let message = "CREATE specifies more column names than columns";
+        return Err(Error::new(SqlState::SYNTAX_ERROR, message));
+    }
+    for (column, name) in columns.iter_mut().zip(names) {
+        column.name = name.clone();
+    }
+    for (place, column) in columns.iter().enumerate() {
+        if columns[..place].iter().any(|earlier| earlier.name == column.name) {
+            return Err(duplicate_column(&column.name));
+        }
+    }
+    Ok(columns)
+}
+
+fn duplicate_column(name: &str) -> Error {
+    Error::new(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once"))
+}
+
+/// The schema that a new object goes to.
+pub fn place(session: &mut Session, name: &Name) -> Result<String> {
+    match &name.schema {
+        Some(schema) => Ok(schema.clone()),
+        None => {
+            let catalog = session.transaction().catalog.clone();
+            session.creation_schema(&catalog)
+        }
+    }
+}
+
+/// For IF NOT EXISTS: whether the name is taken, of which the client is told.
+pub fn exists(session: &mut Session, schema: &str, name: &Name) -> bool {
+    let taken = session.transaction().catalog.relation(Some(schema), &name.name, &[]).is_some();
+    if taken {
+        let message = format!("relation \"{}\" already exists", name.name);
+        super::skipping(session, SqlState::DUPLICATE_TABLE, message);
+    }
+    taken
+}
+
+/// A DEFAULT that does not fit its column is refused when it is declared.
+fn check_defaults(session: &mut Session, columns: &[ColumnDefinition]) -> Result<()> {
+    for column in columns {
+        if let Some(default) = &column.default {
+            session.plan(|planner| planner.check_default(&column.name, &column.sql_type, default))?;
+        }
+    }
+    Ok(())
+}

@@ -156,6 +156,12 @@ impl Catalog {
         self.entries.values().filter(|entry| entry.depends_on.contains(&id)).collect()
     }
 
+    /// Whether `id` depends on `other`, directly or not.
+    pub fn reads(&self, id: ObjectId, other: ObjectId) -> bool {
+        let depends_on = self.get(id).map_or(&[][..], |entry| &entry.depends_on);
+        depends_on.iter().any(|&on| on == other || self.reads(on, other))
+    }
+
     /// Everything that depends on `id`, directly or not, dependents before what they depend on.
     pub fn all_dependents(&self, id: ObjectId) -> Vec<ObjectId> {
         let mut found = std::collections::BTreeSet::from([id]);

@@ -1,4 +1,15 @@
 //! Keeps the answer of a plan up to date as its inputs change: differential dataflow over Arrow.
 
+pub mod chunk;
+#[cfg(test)]
+mod chunk_tests;
+pub mod collection;
+pub mod columns;
+pub mod compare;
+pub mod errors;
+pub mod layout;
 pub mod plan;
 pub mod runtime;
+mod selection;
+#[cfg(test)]
+pub mod test_data;

@@ -1,5 +1,6 @@
 //! The running database: what all sessions share.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
@@ -28,8 +29,8 @@ pub struct Database {
     pub views: Views,
     /// DataFusion's memory for SELECTs.
     pub query_environment: Arc<RuntimeEnv>,
-    /// One at a time may read a table in order to write it, so that single statements seldom have to be tried again.
-    writers: tokio::sync::Mutex<()>,
+    /// One statement at a time may read a table in order to write it, so that few have to be tried again.
+    writers: Mutex<HashMap<ObjectId, Arc<tokio::sync::Mutex<()>>>>,
     stopping: Arc<AtomicBool>,
     ticker: Mutex<Option<JoinHandle<()>>>,
 }
@@ -57,7 +58,7 @@ impl Database {
             ingest: Arc::default(),
             views: Views::default(),
             query_environment: environment,
-            writers: tokio::sync::Mutex::new(()),
+            writers: Mutex::default(),
             stopping: Arc::default(),
             ticker: Mutex::default(),
         });
@@ -81,8 +82,12 @@ impl Database {
     }
 
     /// Waits for the right to read a table in order to write it.
-    pub async fn write_lock(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.writers.lock().await
+    pub async fn write_lock(&self, table: ObjectId) -> tokio::sync::OwnedMutexGuard<()> {
+        let writers = {
+            let mut writers = self.writers.lock().expect("no panic while holding the writers");
+            writers.entry(table).or_default().clone()
+        };
+        writers.lock_owned().await
     }
 
     /// Starts a view in this turn: its dataflow, and the reading of its history.

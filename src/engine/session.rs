@@ -11,13 +11,15 @@ use datafusion::common::ScalarValue;
 use super::cursor::Cursor;
 use super::database::Database;
 use super::outcome::{CopyIn, Description, Notice, Outcome, Severity, TransactionStatus};
+use super::prepared::PreparedStatements;
 use super::settings::Settings;
 use super::statement;
+use super::system;
 use super::transaction::{Block, Transaction};
 use crate::catalog::{Catalog, DATABASE, DEFAULT_SCHEMA};
 use crate::sql::statement::{Command, Statement};
-use crate::sql::{self, PlanContext};
-use crate::types::{Error, Result, SqlState, SqlType};
+use crate::sql::{self, PlanContext, Planner};
+use crate::types::{Error, Relation, Result, SqlState, SqlType};
 
 /// How often a single statement that met a concurrent change is tried again before its client hears of it.
 const RETRIES_MAX: usize = 10;
@@ -49,18 +51,11 @@ impl Database {
             settings: Settings::new(&settings)?,
             settings_before: None,
             transaction: None,
-            prepared: HashMap::new(),
+            prepared: PreparedStatements::default(),
             cursors: HashMap::new(),
             notices: Vec::new(),
         })
     }
-}
-
-/// A statement kept by PREPARE.
-#[derive(Clone)]
-pub struct Prepared {
-    pub statement: Statement,
-    pub parameters: Vec<SqlType>,
 }
 
 /// One client's session.
@@ -72,7 +67,7 @@ pub struct Session {
     /// The settings at the beginning of the transaction, for ROLLBACK.
     settings_before: Option<Settings>,
     transaction: Option<Transaction>,
-    pub(super) prepared: HashMap<String, Prepared>,
+    prepared: PreparedStatements,
     pub(super) cursors: HashMap<String, Cursor>,
     notices: Vec<Notice>,
 }
@@ -184,6 +179,16 @@ impl Session {
         }
     }
 
+    /// The prepared statements of the protocol and of PREPARE, which share their names.
+    pub fn prepared(&mut self) -> &mut PreparedStatements {
+        &mut self.prepared
+    }
+
+    /// The columns of an open cursor, which the protocol may describe as it does its own portals.
+    pub fn cursor(&self, name: &str) -> Option<Relation> {
+        self.cursors.get(name).map(|cursor| cursor.columns.clone())
+    }
+
     /// A setting as SHOW prints it (`statement_timeout`, `TimeZone`, ...).
     pub fn setting(&self, name: &str) -> Option<String> {
         self.settings.show(name).ok().map(str::to_string)
@@ -251,8 +256,21 @@ impl Session {
         }
     }
 
-    /// What planning must know of this session. In a block everything is planned against the block's own catalog, in
-    /// which views over what the block has changed are computed when they are read.
+    /// Plans something to be run once. Views over what this transaction has changed are computed when they are read.
+    pub(super) fn plan<T>(&mut self, f: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
+        let context = self.plan_context();
+        let catalog = self.transaction().reading_catalog();
+        f(&Planner::new(&catalog, &context, &system::RELATIONS))
+    }
+
+    /// Plans something to be kept up to date, in which time does not stand still.
+    pub(super) fn plan_maintained<T>(&mut self, f: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
+        let context = PlanContext { now: None, ..self.plan_context() };
+        let catalog = self.transaction().catalog.clone();
+        f(&Planner::new(&catalog, &context, &system::RELATIONS))
+    }
+
+    /// What planning must know of this session.
     pub(super) fn plan_context(&mut self) -> PlanContext {
         let now = self.transaction().now;
         PlanContext {
@@ -262,6 +280,11 @@ impl Session {
             now: Some(now),
             settings: self.settings.all(),
         }
+    }
+
+    /// Whether the statement that runs is a transaction of its own.
+    pub(super) fn is_alone(&self) -> bool {
+        self.transaction.as_ref().is_none_or(|transaction| transaction.block == Block::Statement)
     }
 
     pub(super) fn search_path(&self) -> Vec<String> {

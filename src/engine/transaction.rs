@@ -12,7 +12,7 @@ use arrow::array::RecordBatch;
 use super::database::Database;
 use super::effect::Effect;
 use super::timeline::Hold;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Entry, Item, View};
 use crate::types::{Delta, Error, ObjectId, Result, SqlState, Stamps, Time, wall_micros};
 
 /// What a session does between BEGIN and COMMIT, or within one statement.
@@ -82,6 +82,26 @@ impl Transaction {
     pub fn catalog_mut(&mut self) -> Result<&mut Catalog> {
         self.require_writable()?;
         Ok(Arc::make_mut(&mut self.catalog))
+    }
+
+    /// The catalog to plan reads with: a materialized view that this transaction has made, or that reads a table which
+    /// it has written, is not kept up to date with that yet, so it is computed like an ordinary view.
+    pub fn reading_catalog(&self) -> Arc<Catalog> {
+        let behind = |entry: &Entry| {
+            matches!(entry.item, Item::MaterializedView(_))
+                && (self.made(entry.id) || self.written_tables().any(|table| self.catalog.reads(entry.id, table)))
+        };
+        let computed: Vec<_> = self.catalog.entries().filter(|entry| behind(entry)).cloned().collect();
+        if computed.is_empty() {
+            return self.catalog.clone();
+        }
+        let mut catalog = Catalog::clone(&self.catalog);
+        for entry in computed {
+            let Item::MaterializedView(view) = entry.item else { continue };
+            let view = View { relation: view.relation, query: view.query, search_path: view.search_path };
+            catalog.replace(entry.id, Item::View(view), entry.depends_on);
+        }
+        Arc::new(catalog)
     }
 
     /// Something for COMMIT to do.

@@ -6,6 +6,8 @@
 //! ```
 //! PostgreSQL's meaning is put in before DataFusion's optimizer sees the plan, so that both ways of running it agree.
 
+pub mod coerce;
+pub mod function;
 mod planned;
 
 pub use planned::{

@@ -1,6 +1,5 @@
 //! What the planner hands out: plans with everything that their executor must know about them.
 
-use std::any::Any;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -40,10 +39,6 @@ pub struct RelationSource {
 }
 
 impl TableSource for RelationSource {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
     }

@@ -2,8 +2,11 @@
 //!
 //! Each is one entry of [`TABLE`]: its columns, and a function that gives its rows.
 
+mod empty;
+mod information_schema;
 mod millrace;
-pub mod pg_class;
+mod pg_class;
+mod pg_type;
 
 use std::sync::Arc;
 
@@ -24,7 +27,7 @@ pub struct SystemRelation {
 }
 
 /// Every table of relations.
-const TABLES: &[&[SystemRelation]] = &[millrace::TABLE, pg_class::TABLE];
+const TABLES: &[&[SystemRelation]] = &[millrace::TABLE, pg_class::TABLE, pg_type::TABLE, information_schema::TABLE, empty::TABLE];
 
 /// What the planner asks for their columns.
 pub struct Relations;

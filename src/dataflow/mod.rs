@@ -1,5 +1,6 @@
 //! Keeps the answer of a plan up to date as its inputs change: differential dataflow over Arrow.
 
+pub mod accumulator;
 pub mod chunk;
 #[cfg(test)]
 mod chunk_tests;

@@ -10,6 +10,7 @@ pub mod compare;
 pub mod errors;
 pub mod layout;
 pub mod plan;
+pub mod read;
 pub mod runtime;
 mod selection;
 #[cfg(test)]

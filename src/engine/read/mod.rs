@@ -113,7 +113,7 @@ async fn contents(session: &mut Session, id: ObjectId) -> Result<Contents> {
     };
     let written = session.transaction().written(id);
     if !written.is_empty() {
-        snapshots = snapshots.with_writes(&layout(&database, relation), written, time);
+        snapshots = snapshots.with_writes(written, time);
     }
     Ok(Contents { snapshots, time, hold, key })
 }

@@ -12,6 +12,7 @@ use timely::bytes::arc::Bytes;
 use timely::dataflow::channels::ContainerBytes;
 
 use super::chunk::ArrowChunk;
+use super::columns::concat_rows;
 use crate::types::{Delta, Stamps, Time};
 
 pub type Stream<'s> = timely::dataflow::Stream<'s, Time, Delta>;
@@ -68,6 +69,16 @@ impl ContainerBytes for Delta {
 }
 
 impl Delta {
+    /// All updates of several deltas.
+    pub fn concat(schema: &SchemaRef, deltas: &[Delta]) -> Delta {
+        let rows: Vec<_> = deltas.iter().map(|delta| &delta.rows).collect();
+        Delta {
+            rows: concat_rows(schema, &rows),
+            times: Stamps::concat(deltas.iter().map(|delta| (&delta.times, delta.len()))),
+            diffs: Stamps::concat(deltas.iter().map(|delta| (&delta.diffs, delta.len()))),
+        }
+    }
+
     fn serialized(&self) -> Vec<u8> {
         let mut ipc = vec![];
         let mut writer = StreamWriter::try_new(&mut ipc, &self.rows.schema()).expect("writing to memory");

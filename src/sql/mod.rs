@@ -9,11 +9,15 @@
 pub mod coerce;
 pub mod function;
 mod parse;
+pub mod lower;
+pub mod optimizer;
+pub mod physical;
 mod planned;
 pub mod statement;
 mod type_name;
 
 pub use parse::{parse, parse_expression, parse_query};
+pub use lower::{infer_key, lower};
 pub use planned::{
     Assignment, Conflict, ConflictAction, DeletePlan, InsertPlan, PlanContext, Planned, Projection, RelationRef,
     RelationSource, UpdatePlan,

@@ -16,7 +16,6 @@ pub mod exchange;
 pub mod layout;
 pub mod operator;
 pub mod plan;
-pub mod read;
 pub mod render;
 pub mod runtime;
 mod selection;

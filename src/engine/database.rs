@@ -1,7 +1,7 @@
 //! The running database: what all sessions share.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
 
@@ -17,7 +17,7 @@ use super::views::Views;
 use crate::catalog::{Catalog, Item};
 use crate::dataflow::plan::Plan;
 use crate::dataflow::runtime::{Command, Options, Runtime};
-use crate::types::{Clock, Error, ObjectId, Result, SqlState, random_u64};
+use crate::types::{Clock, Error, ObjectId, Result, SqlState, Time, random_u64};
 
 /// The running database; one per process.
 pub struct Database {
@@ -31,6 +31,7 @@ pub struct Database {
     pub query_environment: Arc<RuntimeEnv>,
     /// One statement at a time may read a table in order to write it, so that few have to be tried again.
     writers: Mutex<HashMap<ObjectId, Arc<tokio::sync::Mutex<()>>>>,
+    temporary_ids: AtomicU64,
     stopping: Arc<AtomicBool>,
     ticker: Mutex<Option<JoinHandle<()>>>,
 }
@@ -59,6 +60,7 @@ impl Database {
             views: Views::default(),
             query_environment: environment,
             writers: Mutex::default(),
+            temporary_ids: AtomicU64::new(u64::MAX),
             stopping: Arc::default(),
             ticker: Mutex::default(),
         });
@@ -103,6 +105,31 @@ impl Database {
         let histories = inputs.filter_map(|input| Some((input, self.ingest.history(input, as_of)?))).collect();
         turn.execute(Command::CreateView { id, plan, as_of, key });
         self.views.start(&self.runtime, id, as_of, histories);
+    }
+
+    /// Waits until an object is complete to `time`; fails if it never will be.
+    pub async fn complete_to(&self, id: ObjectId, time: Time) -> Result<()> {
+        let mut progress = self.timeline.progress();
+        loop {
+            progress.borrow_and_update();
+            match self.runtime.frontier(id) {
+                None => return Err(Error::new(SqlState::UNDEFINED_TABLE, "the relation has been dropped")),
+                Some(frontier) if frontier > time => return Ok(()),
+                Some(_) => {}
+            }
+            if let Some(failure) = self.views.failure(id) {
+                let message = format!("the view could not be computed: {failure}");
+                return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
+            }
+            if progress.changed().await.is_err() {
+                return Err(Error::new(SqlState::ADMIN_SHUTDOWN, "the database is shutting down"));
+            }
+        }
+    }
+
+    /// An id for a view that only a subscriber knows: from the top, where the catalog's never get.
+    pub fn temporary_id(&self) -> ObjectId {
+        ObjectId(self.temporary_ids.fetch_sub(1, Ordering::Relaxed))
     }
 
     /// Ends the ticks; sessions must have ended before.

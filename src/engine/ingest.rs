@@ -140,6 +140,10 @@ impl Ingest {
         }
     }
 
+    pub fn topic(&self, id: ObjectId) -> Option<String> {
+        self.lock().get(&id)?.source.topic().map(str::to_string)
+    }
+
     pub fn status(&self) -> Vec<SourceStatus> {
         self.lock().iter().map(|(id, running)| running.status(*id)).collect()
     }

@@ -13,6 +13,7 @@ mod database;
 mod effect;
 mod ingest;
 mod metric;
+mod metrics;
 mod outcome;
 mod prepared;
 mod read;

@@ -263,6 +263,20 @@ impl Session {
         f(&Planner::new(&catalog, &context, &system::RELATIONS))
     }
 
+    /// Plans something to be run once, with the values of its parameters.
+    pub(super) fn plan_with<T>(&mut self, values: &[ScalarValue], f: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
+        let context = self.plan_context();
+        let catalog = self.transaction().reading_catalog();
+        f(&Planner::new(&catalog, &context, &system::RELATIONS).with_values(values))
+    }
+
+    /// Plans what the catalog holds as text, as it was planned when it was defined.
+    pub(super) fn plan_stored<T>(&mut self, search_path: &[String], f: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
+        let context = PlanContext { now: None, search_path: search_path.to_vec(), ..self.plan_context() };
+        let catalog = self.transaction().catalog.clone();
+        f(&Planner::new(&catalog, &context, &system::RELATIONS))
+    }
+
     /// Plans something to be kept up to date, in which time does not stand still.
     pub(super) fn plan_maintained<T>(&mut self, f: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
         let context = PlanContext { now: None, ..self.plan_context() };

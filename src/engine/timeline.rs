@@ -63,6 +63,7 @@ impl Timeline {
         if time < state.compacted {
             return Err(state.compacted);
         }
+        let time = time.min(state.advanced - 1);
         state.hold(time);
         Ok(Hold { time, timeline: self.clone() })
     }

@@ -78,6 +78,15 @@ impl Transaction {
         self.hold.get_or_insert_with(|| database.timeline.hold_now()).clone()
     }
 
+    pub fn has_hold(&self) -> bool {
+        self.hold.is_some()
+    }
+
+    /// Chooses the time before the first read does.
+    pub fn read_at(&mut self, hold: Hold) {
+        self.hold = Some(hold);
+    }
+
     /// The transaction's own view of the catalog, to be changed.
     pub fn catalog_mut(&mut self) -> Result<&mut Catalog> {
         self.require_writable()?;

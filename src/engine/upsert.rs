@@ -144,7 +144,7 @@ fn key_bytes(rows: &RecordBatch, key: &[usize]) -> Result<Rows> {
 fn duplicate(session: &mut Session, id: ObjectId, relation: &Relation, key: &[usize], rows: &RecordBatch, row: usize) -> Error {
     let table = session.transaction().catalog.get(id).map_or_else(String::new, |entry| entry.name.clone());
     let names: Vec<_> = key.iter().map(|&column| relation.columns[column].name.as_str()).collect();
-    let values: Vec<_> = key.iter().map(|&column| {
+    let values = key.iter().map(|&column| {
         let mut text = String::new();
         let sql_type = &relation.columns[column].sql_type;
         if let Ok(writer) = TextWriter::new(rows.column(column).as_ref(), sql_type, &TextStyle::default()) {

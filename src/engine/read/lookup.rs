@@ -59,7 +59,7 @@ impl Lookup {
             let (snapshots, hold) = (arrangement.snapshots.clone(), self.hold.clone());
             let part: Part = Arc::new(move || {
                 let found = snapshots.find(&columns, hold.time);
-                let rows: Vec<Result<RecordBatch>> = vec![found.repeated()];
+                let rows: Vec<Result<RecordBatch>> = vec![Ok(found.repeated())];
                 futures::stream::iter(rows).boxed()
             });
             Some(FoundBy { description, part })

@@ -29,10 +29,14 @@ use super::timeline::Hold;
 use crate::catalog::{Entry, Item, Table};
 use crate::dataflow::layout::Layout;
 use crate::dataflow::read::{self, Snapshots};
-use crate::sql::{Planned, RelationRef, physical};
+use crate::sql::physical::BatchLimits;
+use crate::sql::{Planned, Projection, RelationRef, physical};
 use crate::types::{Error, ObjectId, Relation, Result, SqlState, Time};
 
 pub use crate::dataflow::read::Found;
+
+/// Rows that DataFusion's operators aim at per batch.
+const BATCH_ROWS: usize = 8192;
 
 /// Batches between the threads that run a query and the connection that sends it.
 const ROW_QUEUE_BATCHES: usize = 4;
@@ -50,6 +54,7 @@ pub async fn collect(session: &mut Session, planned: &Planned) -> Result<Vec<Rec
 
 /// The physical plan of a query over what its relations hold at the transaction's time.
 pub async fn physical_plan(session: &mut Session, planned: &Planned) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)> {
+    choose_time(session, planned);
     let mut providers = BTreeMap::new();
     for reference in &planned.reads {
         let provider = match reference {
@@ -58,16 +63,49 @@ pub async fn physical_plan(session: &mut Session, planned: &Planned) -> Result<(
         };
         providers.insert(reference.clone(), provider);
     }
-    let state = physical::session_state(&session.database.query_environment, &session.plan_context());
-    let provider = |reference: &RelationRef| providers[reference].clone();
+    let limits = BatchLimits { partitions: session.database.config.workers, batch_rows: BATCH_ROWS };
+    let environment = session.database.query_environment.clone();
+    let state = physical::session_state(environment, limits, &session.plan_context());
+    let provider = |reference: &RelationRef| Ok(providers[reference].clone());
     let plan = physical::physical_plan(&planned.logical, &provider, &state).await?;
     Ok((plan, state.task_ctx()))
+}
+
+/// When a transaction that does not ask for what is newest reads for the first time, it reads at the newest time that
+/// is complete for everything that the query names, so that it need not wait.
+fn choose_time(session: &mut Session, planned: &Planned) {
+    if session.settings.strict() || session.transaction().has_hold() {
+        return;
+    }
+    let database = session.database.clone();
+    let objects = planned.reads.iter().filter_map(|reference| match reference {
+        RelationRef::Object(id) => database.runtime.frontier(*id),
+        RelationRef::System { .. } => None,
+    });
+    if let Some(frontier) = objects.min() {
+        let hold = database.timeline.hold_at(frontier.saturating_sub(1));
+        let hold = hold.or_else(|oldest| database.timeline.hold_at(oldest));
+        if let Ok(hold) = hold {
+            session.transaction().read_at(hold);
+        }
+    }
 }
 
 /// A batch under another schema of the same types (names, nullability).
 pub fn with_schema(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(schema.clone(), batch.columns().to_vec(), &options)?)
+}
+
+/// Expressions over a batch.
+pub fn project(projection: &Projection, batch: &RecordBatch) -> Result<RecordBatch> {
+    let values = projection.expressions.iter().map(|expression| {
+        let value = expression.evaluate(batch)?;
+        Ok(value.into_array(batch.num_rows())?)
+    });
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let columns = values.collect::<Result<Vec<_>>>()?;
+    Ok(RecordBatch::try_new_with_options(projection.columns.schema(), columns, &options)?)
 }
 
 /// All rows of a table at the transaction's time, its own writes included.
@@ -113,7 +151,7 @@ async fn contents(session: &mut Session, id: ObjectId) -> Result<Contents> {
     };
     let written = session.transaction().written(id);
     if !written.is_empty() {
-        snapshots = snapshots.with_writes(written, time);
+        snapshots = snapshots.with_writes(&layout(&database, relation), written, time);
     }
     Ok(Contents { snapshots, time, hold, key })
 }
@@ -124,24 +162,23 @@ fn layout(database: &Database, relation: &Relation) -> Arc<Layout> {
     Layout::hashed(schema, key, database.runtime.hash_seed())
 }
 
+/// Waits until an object is complete to `time`.
+pub async fn wait_for(session: &mut Session, id: ObjectId, time: Time) -> Result<()> {
+    let database = session.database.clone();
+    let catalog = session.transaction().catalog.clone();
+    match catalog.get(id) {
+        Some(entry) => wait(&database, entry, time).await,
+        None => database.complete_to(id, time).await,
+    }
+}
+
 /// Waits until a relation is complete to `time`; fails if it never will be.
 async fn wait(database: &Database, entry: &Entry, time: Time) -> Result<()> {
-    let mut progress = database.timeline.progress();
-    loop {
-        progress.borrow_and_update();
-        match database.runtime.frontier(entry.id) {
-            None => return Err(dropped(entry)),
-            Some(frontier) if frontier > time => return Ok(()),
-            Some(_) => {}
-        }
-        if let Some(failure) = database.views.failure(entry.id) {
-            let message = format!("{} \"{}\" could not be computed: {failure}", entry.kind(), entry.name);
-            return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
-        }
-        if progress.changed().await.is_err() {
-            return Err(Error::new(SqlState::ADMIN_SHUTDOWN, "the database is shutting down"));
-        }
-    }
+    let completed = database.complete_to(entry.id, time).await;
+    completed.map_err(|error| match error.state() {
+        SqlState::UNDEFINED_TABLE => dropped(entry),
+        _ => error.with_detail(format!("It is {} \"{}\".", entry.kind(), entry.name)),
+    })
 }
 
 fn dropped(entry: &Entry) -> Error {

@@ -1,7 +1,5 @@
 //! COPY FROM STDIN and COPY TO STDOUT: what is copied; how it is written on the wire is the server's.
 
-use std::sync::Arc;
-
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 
 use super::dml;
@@ -9,19 +7,16 @@ use crate::catalog::Table;
 use crate::engine::outcome::{CopyFormat, CopyIn, CopyOptions, Outcome};
 use crate::engine::read;
 use crate::engine::session::Session;
+use crate::sql::CopyPlan;
 use crate::sql::statement::{Copy, CopyDirection, CopyOptions as Said, CopyWhat, Name};
 use crate::types::text::{self, TextStyle};
-use crate::types::{Error, ObjectId, Relation, Result, SqlState};
+use crate::types::{Error, Result, SqlState};
 
 /// Where copied rows go.
 pub struct Target {
-    id: ObjectId,
+    plan: CopyPlan,
     table: Table,
-    /// The table's position of each column that the client sends.
-    columns: Vec<usize>,
     copied: usize,
-    /// One row of the DEFAULTs of the other columns.
-    defaults: Vec<ArrayRef>,
     _lock: Option<tokio::sync::OwnedMutexGuard<()>>,
 }
 
@@ -54,56 +49,29 @@ pub async fn run(session: &mut Session, copy: &Copy) -> Result<Outcome> {
 }
 
 async fn from(session: &mut Session, name: &Name, columns: &[String], options: CopyOptions) -> Result<Outcome> {
-    let search_path = session.search_path();
-    let catalog = session.transaction().catalog.clone();
-    let found = catalog.relation(name.schema.as_deref(), &name.name, &search_path);
-    let entry = found.ok_or_else(|| {
-        Error::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")).at(name.position)
-    })?;
-    let table = dml::table_of(entry)?.clone();
-    let mut places = Vec::new();
-    for column in columns {
-        let place = table.relation.position(column).ok_or_else(|| {
-            let message = format!("column \"{column}\" of relation \"{}\" does not exist", entry.name);
-            Error::new(SqlState::UNDEFINED_COLUMN, message)
-        })?;
-        if places.contains(&place) {
-            let message = format!("column \"{column}\" specified more than once");
-            return Err(Error::new(SqlState::DUPLICATE_COLUMN, message));
-        }
-        places.push(place);
-    }
-    if columns.is_empty() {
-        places = (0..table.relation.columns.len()).collect();
-    }
-    let sent = Relation::new(places.iter().map(|&place| table.relation.columns[place].clone()).collect());
-    let defaults = session.plan(|planner| planner.defaults(&table))?;
-    let lock = dml::lock(session, entry.id, table.relation.key.is_some()).await;
-    let target = Target { id: entry.id, table, columns: places, copied: 0, defaults, _lock: lock };
-    Ok(Outcome::CopyIn(CopyIn { columns: sent, options, target }))
+    let plan = session.plan(|planner| planner.copy_from(name, columns))?;
+    let table = dml::target(session, plan.table)?;
+    let lock = dml::lock(session, plan.table, table.relation.key.is_some()).await;
+    let columns = plan.copied.clone();
+    let target = Target { plan, table, copied: 0, _lock: lock };
+    Ok(Outcome::CopyIn(CopyIn { columns, options, target }))
 }
 
 /// Parses fields and buffers the rows.
 pub async fn rows(session: &mut Session, copy: &mut CopyIn, fields: RecordBatch, first_line: u64) -> Result<()> {
-    let target = &mut copy.target;
-    let style = TextStyle { time_zone: session.settings.time_zone().to_string() };
-    let count = fields.num_rows();
-    let mut values: Vec<Option<ArrayRef>> = vec![None; target.table.relation.columns.len()];
-    for (place, field) in target.columns.iter().zip(fields.columns()) {
-        let column = &target.table.relation.columns[*place];
+    let Target { plan, table, copied, .. } = &mut copy.target;
+    let style = TextStyle { time_zone: session.settings.time_zone().to_string(), ..TextStyle::default() };
+    let parsed = plan.copied.columns.iter().zip(fields.columns()).map(|(column, field)| {
         let parsed = text::parse(field.as_string(), &column.sql_type, &style);
-        values[*place] = Some(parsed.map_err(|error| locate(error, field, column, &style, first_line))?);
-    }
-    let columns = values.into_iter().enumerate().map(|(place, value)| match value {
-        Some(value) => Ok(value),
-        None => repeat(&target.defaults[place], count),
+        parsed.map_err(|error| locate(error, field, column, &style, first_line))
     });
-    let schema = target.table.relation.schema();
-    let nullable: Vec<_> = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
-    let batch = RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(nullable)), columns.collect::<Result<_>>()?)?;
-    let batch = dml::checked(batch, &target.table.relation, &schema)?;
-    target.copied += count;
-    let (id, table) = (target.id, target.table.clone());
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(fields.num_rows()));
+    let columns = parsed.collect::<Result<Vec<_>>>()?;
+    let sent = RecordBatch::try_new_with_options(plan.copied.schema(), columns, &options)?;
+    let complete = read::project(&plan.complete, &sent)?;
+    let batch = dml::checked(complete, &table.relation, &table.relation.schema())?;
+    *copied += batch.num_rows();
+    let (id, table) = (plan.table, table.clone());
     dml::add(session, id, &table, &[batch]).await
 }
 
@@ -112,10 +80,6 @@ fn locate(error: Error, field: &ArrayRef, column: &crate::types::Column, style: 
     let bad = (0..field.len()).find(|&row| text::parse(field.slice(row, 1).as_string(), &column.sql_type, style).is_err());
     let line = first_line + bad.unwrap_or(0) as u64;
     error.with_detail(format!("COPY line {line}, column {}.", column.name))
-}
-
-fn repeat(value: &ArrayRef, count: usize) -> Result<ArrayRef> {
-    Ok(arrow::compute::take(value, &arrow::array::UInt32Array::from(vec![0; count]), None)?)
 }
 
 /// What was said, and the rest as the format has it.

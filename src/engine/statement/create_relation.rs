@@ -5,8 +5,9 @@ use crate::engine::effect::Effect;
 use crate::engine::outcome::Outcome;
 use crate::engine::read;
 use crate::engine::session::Session;
-use crate::sql::statement::{ColumnDefinition, CreateTable, Name, TableQuery};
-use crate::types::{Column, Error, Relation, Result, SqlState};
+use crate::sql::relation_of;
+use crate::sql::statement::{CreateTable, Name, TableQuery};
+use crate::types::{Error, Relation, Result, SqlState};
 
 pub fn schema(session: &mut Session, name: &str, if_not_exists: bool) -> Result<Outcome> {
     if if_not_exists && session.transaction().catalog.schema(name).is_some() {
@@ -29,7 +30,9 @@ pub async fn table(session: &mut Session, create: &CreateTable, text: &str) -> R
         Some(query) => table_as(session, create, &schema, query, text).await,
         None => {
             let relation = relation_of(&create.columns, create.primary_key.as_deref())?;
-            check_defaults(session, &create.columns)?;
+            for column in &create.columns {
+                session.plan(|planner| planner.check_default(column))?;
+            }
             let defaults = create.columns.iter().map(|column| column.default.clone()).collect();
             add(session, &schema, &create.name.name, Table { relation, defaults, definition: text.to_string() })?;
             Ok(Outcome::done("CREATE TABLE"))
@@ -39,8 +42,8 @@ pub async fn table(session: &mut Session, create: &CreateTable, text: &str) -> R
 
 /// CREATE TABLE AS: the table has the columns of the query, all nullable, and its rows unless WITH NO DATA was said.
 async fn table_as(session: &mut Session, create: &CreateTable, schema: &str, query: &TableQuery, text: &str) -> Result<Outcome> {
-    let planned = super::query::plan(session, &query.query, &[])?;
-    let mut relation = Relation::new(rename(planned.columns.columns.clone(), &query.columns)?);
+    let planned = session.plan(|planner| planner.view(&query.query, &query.columns))?;
+    let mut relation = Relation::new(planned.columns.columns.clone());
     relation.columns.iter_mut().for_each(|column| column.nullable = true);
     let defaults = vec![None; relation.columns.len()];
     let batches = match query.with_data {
@@ -65,55 +68,6 @@ fn add(session: &mut Session, schema: &str, name: &str, table: Table) -> Result<
     Ok(id)
 }
 
-/// The columns as declared, with the primary key's made NOT NULL.
-pub fn relation_of(columns: &[ColumnDefinition], primary_key: Option<&[String]>) -> Result<Relation> {
-    for (place, column) in columns.iter().enumerate() {
-        if columns[..place].iter().any(|earlier| earlier.name == column.name) {
-            return Err(duplicate_column(&column.name).at(column.position));
-        }
-    }
-    let declared = columns.iter().map(|column| Column::new(&column.name, column.sql_type.clone(), !column.not_null));
-    let mut relation = Relation::new(declared.collect());
-    if let Some(names) = primary_key {
-        let mut key = Vec::with_capacity(names.len());
-        for name in names {
-            let place = relation.position(name).ok_or_else(|| {
-                let message = format!("column \"{name}\" named in key does not exist");
-                Error::new(SqlState::UNDEFINED_COLUMN, message)
-            })?;
-            if key.contains(&place) {
-                let message = format!("column \"{name}\" appears twice in primary key constraint");
-                return Err(Error::new(SqlState::DUPLICATE_COLUMN, message));
-            }
-            relation.columns[place].nullable = false;
-            key.push(place);
-        }
-        relation.key = Some(key);
-    }
-    Ok(relation)
-}
-
-/// A query's columns under the names that CREATE gives them, from the left.
-pub fn rename(mut columns: Vec<Column>, names: &[String]) -> Result<Vec<Column>> {
-    if names.len() > columns.len() {
-        let message = "CREATE specifies more column names than columns";
-        return Err(Error::new(SqlState::SYNTAX_ERROR, message));
-    }
-    for (column, name) in columns.iter_mut().zip(names) {
-        column.name = name.clone();
-    }
-    for (place, column) in columns.iter().enumerate() {
-        if columns[..place].iter().any(|earlier| earlier.name == column.name) {
-            return Err(duplicate_column(&column.name));
-        }
-    }
-    Ok(columns)
-}
-
-fn duplicate_column(name: &str) -> Error {
-    Error::new(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once"))
-}
-
 /// The schema that a new object goes to.
 pub fn place(session: &mut Session, name: &Name) -> Result<String> {
     match &name.schema {
@@ -133,14 +87,4 @@ pub fn exists(session: &mut Session, schema: &str, name: &Name) -> bool {
         super::skipping(session, SqlState::DUPLICATE_TABLE, message);
     }
     taken
-}
-
-/// A DEFAULT that does not fit its column is refused when it is declared.
-fn check_defaults(session: &mut Session, columns: &[ColumnDefinition]) -> Result<()> {
-    for column in columns {
-        if let Some(default) = &column.default {
-            session.plan(|planner| planner.check_default(&column.name, &column.sql_type, default))?;
-        }
-    }
-    Ok(())
 }

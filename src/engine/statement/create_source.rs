@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::create_relation::{exists, place, relation_of};
+use super::create_relation::{exists, place};
 use crate::catalog::{Connection, Item, Schema, Source, SourceRelation};
-use crate::connect::declaration::{Include, Included, SourceDeclaration};
-use crate::connect::{self, Envelope};
+use crate::connect::{self, Envelope, Include, Included, SourceDeclaration};
 use crate::engine::effect::Effect;
 use crate::engine::outcome::Outcome;
 use crate::engine::session::Session;
+use crate::sql::relation_of;
 use crate::sql::statement::{self, CreateConnection, CreateSource, OptionValue, Options, SourceFrom};
 use crate::types::{Error, ObjectId, Result, SqlState};
 
@@ -16,7 +16,10 @@ pub fn connection(session: &mut Session, create: &CreateConnection, text: &str) 
     let schema = place(session, &create.name)?;
     let name = &create.name.name;
     let options = texts(&create.options)?;
-    connect::check_connection(&create.kind, &options)?;
+    if create.kind != "kafka" {
+        let message = format!("connections to {} are not supported", create.kind.to_uppercase());
+        return Err(Error::unsupported(message).with_hint("Write CREATE CONNECTION name TO KAFKA (BROKER 'host:port')."));
+    }
     let transaction = session.transaction();
     if create.if_not_exists && transaction.catalog.connection(Some(&schema), name, &[]).is_some() {
         super::skipping(session, SqlState::DUPLICATE_OBJECT, format!("connection \"{name}\" already exists"));

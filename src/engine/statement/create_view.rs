@@ -2,20 +2,19 @@
 
 use std::sync::Arc;
 
-use super::create_relation::{exists, place, rename};
+use super::create_relation::{exists, place};
 use crate::catalog::{Item, MaterializedView, View};
 use crate::engine::effect::Effect;
 use crate::engine::outcome::Outcome;
 use crate::engine::session::Session;
-use crate::sql::statement::{CreateMaterializedView, CreateView, ViewQuery};
+use crate::sql::statement::{CreateMaterializedView, CreateView};
 use crate::sql::{self, Planned};
 use crate::types::{Error, Relation, Result, SqlState};
 
 pub fn view(session: &mut Session, create: &CreateView) -> Result<Outcome> {
     let schema = place(session, &create.name)?;
-    let planned = plan(session, &create.query)?;
-    let columns = rename(planned.columns.columns.clone(), &create.columns)?;
-    let relation = Relation { columns, key: planned.columns.key.clone() };
+    let planned = session.plan(|planner| planner.view(&create.query.query, &create.columns))?;
+    let relation = planned.columns.clone();
     let search_path = session.search_path();
     let view = View { relation, query: create.query.text.clone(), search_path };
     let transaction = session.transaction();
@@ -51,11 +50,11 @@ pub fn materialized_view(session: &mut Session, create: &CreateMaterializedView)
         let message = format!("unrecognized parameter \"{option}\" of a materialized view");
         return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message));
     }
-    let planned = session.plan_maintained(|planner| planner.query(&create.query.query, &[]))?;
+    let planned = session.plan_maintained(|planner| planner.view(&create.query.query, &create.columns))?;
+    refuse_volatile(&planned)?;
     let plan = sql::lower(&planned.logical)?;
-    let columns = rename(planned.columns.columns.clone(), &create.columns)?;
-    let key = planned.columns.key.clone().filter(|key| !key.is_empty());
-    let relation = Relation { columns, key: key.clone() };
+    let relation = planned.columns.clone();
+    let key = relation.key.clone().filter(|key| !key.is_empty());
     let search_path = session.search_path();
     let item = MaterializedView { relation, query: create.query.text.clone(), search_path };
     let transaction = session.transaction();
@@ -65,13 +64,13 @@ pub fn materialized_view(session: &mut Session, create: &CreateMaterializedView)
     Ok(Outcome::done("CREATE MATERIALIZED VIEW"))
 }
 
-/// Plans a view's query, which has no parameters to be given.
-fn plan(session: &mut Session, query: &ViewQuery) -> Result<Planned> {
-    let planned = super::query::plan(session, &query.query, &[])?;
-    if !planned.parameters.is_empty() {
-        return Err(Error::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
-    }
-    Ok(planned)
+/// What a view can't be kept up to date with: it would differ between two computations of the same view.
+fn refuse_volatile(planned: &Planned) -> Result<()> {
+    let Some(function) = planned.volatile.first() else { return Ok(()) };
+    let message = format!("{function}() is not allowed in a materialized view");
+    Err(Error::unsupported(message)
+        .with_detail("Its result would differ between two computations of the same view.")
+        .with_hint("Compute it when the row is written, or use it in a plain SELECT or an ordinary view."))
 }
 
 /// What others rely on stays: a replacement may only add columns at the end.

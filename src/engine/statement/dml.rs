@@ -15,8 +15,7 @@ use crate::sql::{Planned, Projection};
 use crate::types::{Error, ObjectId, Relation, Result, SqlState, SqlType};
 
 pub async fn insert(session: &mut Session, insert: &ast::Insert, parameters: &[ScalarValue]) -> Result<Outcome> {
-    let plan = session.plan(|planner| planner.insert(insert, &parameter_types(parameters)))?;
-    let plan = plan.bind(parameters)?;
+    let plan = session.plan_with(parameters, |planner| planner.insert(insert, &parameter_types(parameters)))?;
     let table = target(session, plan.table)?;
     let _lock = lock(session, plan.table, table.relation.key.is_some() || !plan.rows.reads.is_empty()).await;
     let rows = collect(session, &plan.rows, &table.relation).await?;
@@ -39,8 +38,7 @@ pub async fn insert(session: &mut Session, insert: &ast::Insert, parameters: &[S
 }
 
 pub async fn update(session: &mut Session, update: &ast::Update, parameters: &[ScalarValue]) -> Result<Outcome> {
-    let plan = session.plan(|planner| planner.update(update, &parameter_types(parameters)))?;
-    let plan = plan.bind(parameters)?;
+    let plan = session.plan_with(parameters, |planner| planner.update(update, &parameter_types(parameters)))?;
     let table = target(session, plan.table)?;
     let _lock = lock(session, plan.table, true).await;
     let width = table.relation.columns.len();
@@ -57,8 +55,7 @@ pub async fn update(session: &mut Session, update: &ast::Update, parameters: &[S
 }
 
 pub async fn delete(session: &mut Session, delete: &ast::Delete, parameters: &[ScalarValue]) -> Result<Outcome> {
-    let plan = session.plan(|planner| planner.delete(delete, &parameter_types(parameters)))?;
-    let plan = plan.bind(parameters)?;
+    let plan = session.plan_with(parameters, |planner| planner.delete(delete, &parameter_types(parameters)))?;
     let table = target(session, plan.table)?;
     let _lock = lock(session, plan.table, true).await;
     let rows = collect(session, &plan.rows, &table.relation).await?;
@@ -182,14 +179,6 @@ fn finish(returning: Option<Projection>, rows: &[RecordBatch], verb: &'static st
     let Some(returning) = returning else {
         return Ok(Outcome::done(format!("{verb} {count}")));
     };
-    let schema = returning.columns.schema();
-    let project = |batch: &RecordBatch| -> Result<RecordBatch> {
-        let values = returning.expressions.iter().map(|expression| {
-            let value = expression.evaluate(batch)?;
-            Ok(value.into_array(batch.num_rows())?)
-        });
-        Ok(RecordBatch::try_new(schema.clone(), values.collect::<Result<_>>()?)?)
-    };
-    let batches = rows.iter().map(project).collect::<Result<_>>()?;
+    let batches = rows.iter().map(|batch| read::project(&returning, batch)).collect::<Result<_>>()?;
     Ok(Outcome::rows(returning.columns, batches, verb))
 }

@@ -33,10 +33,10 @@ pub fn describe() -> Description {
 async fn of_statement(session: &mut Session, explain: &Explain, statement: &Statement, parameters: &[ScalarValue]) -> Result<String> {
     let types = parameter_types(parameters);
     let planned = match &statement.command {
-        Command::Query(query) => super::query::plan(session, query, &types)?,
-        Command::Insert(insert) => session.plan(|planner| planner.insert(insert, &types))?.rows,
-        Command::Update(update) => session.plan(|planner| planner.update(update, &types))?.rows,
-        Command::Delete(delete) => session.plan(|planner| planner.delete(delete, &types))?.rows,
+        Command::Query(query) => super::query::plan(session, query, &types)?.bind(parameters)?,
+        Command::Insert(insert) => session.plan_with(parameters, |planner| planner.insert(insert, &types))?.rows,
+        Command::Update(update) => session.plan_with(parameters, |planner| planner.update(update, &types))?.rows,
+        Command::Delete(delete) => session.plan_with(parameters, |planner| planner.delete(delete, &types))?.rows,
         Command::CreateMaterializedView(create) => {
             let planned = session.plan_maintained(|planner| planner.query(&create.query.query, &[]))?;
             return dataflow(session, &planned);
@@ -46,7 +46,6 @@ async fn of_statement(session: &mut Session, explain: &Explain, statement: &Stat
             return Err(Error::unsupported(message));
         }
     };
-    let planned = planned.bind(parameters)?;
     let (plan, _) = read::physical_plan(session, &planned).await?;
     let mut text = sql::explain::batch(plan.as_ref());
     if explain.analyze {
@@ -79,7 +78,8 @@ fn dataflow_of_view(session: &mut Session, name: &Name) -> Result<String> {
         let hint = "EXPLAIN a query to see how it is run once.";
         return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint(hint).at(name.position));
     };
-    let planned = session.plan_maintained(|planner| planner.stored(&view.query, &view.search_path))?;
+    let query = sql::parse_query(&view.query)?;
+    let planned = session.plan_stored(&view.search_path, |planner| planner.query(&query, &[]))?;
     dataflow(session, &planned)
 }
 

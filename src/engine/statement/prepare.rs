@@ -26,7 +26,7 @@ pub async fn execute(session: &mut Session, name: &str, arguments: &[ast::Expr])
     }
     let pairs = arguments.iter().zip(types);
     let values: Vec<ScalarValue> = session.plan(|planner| {
-        pairs.map(|(argument, sql_type)| planner.constant(argument, sql_type)).collect()
+        pairs.map(|(argument, sql_type)| planner.constant(argument, Some(sql_type))).collect()
     })?;
     match &prepared.statement {
         Some(statement) => super::run(session, statement, &values).await,

@@ -5,21 +5,22 @@
 //! a row says up to which time everything has been told.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, new_null_array};
 use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
 use crate::catalog::Item;
-use crate::dataflow::runtime::Command;
+use crate::dataflow::runtime::{Change, Command};
 use crate::engine::database::Database;
 use crate::engine::outcome::{Description, Outcome, RowStream};
 use crate::engine::read;
 use crate::engine::session::Session;
 use crate::engine::timeline::Hold;
 use crate::sql::statement::{Subscribe, SubscribeTo};
-use crate::sql::{self};
+use crate::sql;
 use crate::types::{Column, Delta, Error, ObjectId, Relation, Result, SqlState, SqlType, Time};
 
 /// Batches of changes that a subscriber may be behind before it is given up (53400).
@@ -87,7 +88,7 @@ fn find(session: &mut Session, name: &sql::statement::Name) -> Result<(ObjectId,
 }
 
 fn as_of(session: &mut Session, expression: &sqlparser::ast::Expr) -> Result<Hold> {
-    let value = session.plan(|planner| planner.constant(expression, &SqlType::Int8))?;
+    let value = session.plan(|planner| planner.constant(expression, Some(&SqlType::Int8)))?;
     let datafusion::common::ScalarValue::Int64(Some(time)) = value else {
         return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "AS OF must be a timestamp in microseconds"));
     };
@@ -158,25 +159,37 @@ impl Follower {
             }
             false => vec![],
         };
-        let subscription = self.database.runtime.subscribe(self.id, from, sender).ok_or_else(gone)?;
+        let behind = Arc::new(AtomicBool::new(false));
+        let full = behind.clone();
+        let send = move |change: Change| {
+            let sent = sender.try_send(change);
+            full.fetch_or(matches!(sent, Err(TrySendError::Full(_))), Ordering::Relaxed);
+            sent.is_ok()
+        };
+        let subscription = self.database.runtime.subscribe(self.id, from, send).ok_or_else(gone)?;
         // The subscription sees everything from here on, so the past may be forgotten.
         let Follower { temporary, .. } = self;
-        let changes = futures::stream::unfold((receiver, schema, subscription, temporary), move |mut state| async move {
-            let event = state.0.recv().await?;
-            let batch = match event {
-                crate::dataflow::runtime::Change::Rows(delta) => changes(&state.1, &delta, progress),
-                crate::dataflow::runtime::Change::Progress(time) if progress => progressed(&state.1, time),
-                crate::dataflow::runtime::Change::Progress(_) => Ok(RecordBatch::new_empty(state.1.clone())),
-                crate::dataflow::runtime::Change::Behind => Err(Error::new(
-                    SqlState::CONFIGURATION_LIMIT_EXCEEDED,
-                    "the subscription has fallen too far behind",
-                )
-                .with_hint("Read faster, or subscribe again from the last timestamp.")),
-            };
-            Some((batch, state))
+        let state = (receiver, schema, subscription, temporary);
+        let changes = futures::stream::unfold(state, move |mut state| async move {
+            loop {
+                let batch = match state.0.recv().await? {
+                    Change::Rows(delta) => changes(&state.1, &delta, progress),
+                    Change::Progress(time) if progress => progressed(&state.1, time),
+                    Change::Progress(_) => continue,
+                };
+                return Some((batch, state));
+            }
         });
-        Ok((columns, futures::stream::iter(first).chain(changes).boxed()))
+        let end = futures::stream::once(async move { behind.load(Ordering::Relaxed).then(|| Err(fallen_behind())) });
+        let end = end.filter_map(std::future::ready);
+        Ok((columns, futures::stream::iter(first).chain(changes).chain(end).boxed()))
     }
+}
+
+fn fallen_behind() -> Error {
+    let message = "the subscription has fallen too far behind";
+    Error::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, message)
+        .with_hint("Read faster, or subscribe again from the last timestamp.")
 }
 
 /// Changes as a subscriber sees them.

@@ -101,7 +101,7 @@ impl<'a> Player<'a> {
         };
         match verdict {
             Verdict::Agreed if !step.is_query() => tally.statements += u64::from(self.first_pass),
-            Verdict::Failed(_) if !step.is_query() && !self.first_pass => {}
+            _ if !step.is_query() && !self.first_pass => {}
             verdict => tally.add(step.line, verdict),
         }
         Ok(())
@@ -129,7 +129,7 @@ impl<'a> Player<'a> {
         let mut attempt = 0;
         loop {
             let verdict = self.statement_once(step, sql, pieces.as_deref(), expected).await?;
-            if matches!(verdict, Verdict::Agreed) {
+            if !matches!(verdict, Verdict::Failed(_)) {
                 self.note(&step.connection, sql);
                 return Ok(verdict);
             }
@@ -146,10 +146,10 @@ impl<'a> Player<'a> {
         pieces: Option<&[String]>,
         expected: &StatementExpect,
     ) -> Result<Verdict> {
-        if let Some(oracle) = &self.oracle {
-            // The oracle may well refuse what is ours alone; it is asked only where it matters.
-            let _ = oracle.run(sql).await?;
-        }
+        let oracle_says = match &self.oracle {
+            Some(oracle) => Some(oracle.run(sql).await?),
+            None => None,
+        };
         let client = self.client(&step.connection).await?;
         let mut count = 0;
         let mut reply: std::result::Result<Answer, Refusal> = Ok(Answer::default());
@@ -163,7 +163,10 @@ impl<'a> Player<'a> {
         let cause = match (expected, reply) {
             (StatementExpect::Error(expected), Err(refusal)) => return Ok(judge_error(step, sql, expected, &refusal)),
             (StatementExpect::Error(_), Ok(_)) => "no error where one is expected".to_string(),
-            (_, Err(refusal)) => format!("error: {refusal}"),
+            (_, Err(refusal)) => match oracle_says {
+                Some(Err(theirs)) if theirs.state == refusal.state => return Ok(Verdict::AgreedWithOracle),
+                _ => format!("error: {refusal}"),
+            },
             (StatementExpect::Count(expected), Ok(_)) if *expected != count => {
                 format!("{count} rows affected, {expected} expected")
             }

@@ -6,20 +6,30 @@
 //! ```
 //! PostgreSQL's meaning is put in before DataFusion's optimizer sees the plan, so that both ways of running it agree.
 
+mod binder;
 pub mod coerce;
 pub mod function;
-mod parse;
 pub mod lower;
 pub mod optimizer;
+mod parse;
 pub mod physical;
+mod plan_delete;
+mod plan_insert;
+mod plan_update;
 mod planned;
+mod planner;
+mod returning;
 pub mod statement;
+mod system;
 mod type_name;
 
-pub use parse::{parse, parse_expression, parse_query};
 pub use lower::{infer_key, lower};
+pub use parse::{parse, parse_expression, parse_query};
 pub use planned::{
     Assignment, Conflict, ConflictAction, DeletePlan, InsertPlan, PlanContext, Planned, Projection, RelationRef,
     RelationSource, UpdatePlan,
 };
+pub use planner::{Planner, relation_of};
 pub use statement::{Command, Statement};
+pub use system::{NoSystemRelations, SystemRelations};
+pub use type_name::internal_name;

@@ -153,8 +153,11 @@ fn rollup(sets: Vec<Vec<Expr>>) -> Vec<Vec<Expr>> {
 fn cube(sets: Vec<Vec<Expr>>) -> Vec<Vec<Expr>> {
     let subsets = (0..1_u32 << sets.len()).rev();
     let member = |subset: u32, index: usize| subset >> (sets.len() - 1 - index) & 1 == 1;
-    let subset = |subset| sets.iter().enumerate().filter(|(index, _)| member(subset, *index)).flat_map(|(_, set)| set);
-    subsets.map(|bits| subset(bits).cloned().collect()).collect()
+    let keys = |subset| {
+        let chosen = sets.iter().enumerate().filter(move |(index, _)| member(subset, *index));
+        chosen.flat_map(|(_, set)| set).cloned().collect()
+    };
+    subsets.map(keys).collect()
 }
 
 /// The expressions that are grouped by, each once.

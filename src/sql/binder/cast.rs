@@ -15,7 +15,7 @@ use super::Binder;
 use crate::sql::type_name::sql_type;
 use crate::types::{Column, Error, Result, SqlState, SqlType};
 
-pub use crate::sql::coerce::conversion::common_type;
+pub(super) use super::conversion::{bare_name, common_type, is_assignable};
 
 /// A cast that the query asks for, or that can't be refused. A bare literal is read as the type.
 pub fn explicit(expression: Expr, to: &SqlType) -> Expr {
@@ -29,37 +29,26 @@ pub fn assign(expression: Expr, schema: &DFSchema, column: &Column) -> Result<Ex
         return Ok(expression);
     }
     if is_unknown(&expression) {
-        return Ok(read(expression, &column.sql_type));
+        return Ok(if is_open(&expression) { expression } else { explicit(expression, &column.sql_type) });
     }
     assign_typed(expression, &from, column)
 }
 
 /// A value of a known type for a column.
-pub fn assign_typed(expression: Expr, from: &SqlType, column: &Column) -> Result<Expr> {
-    use crate::sql::coerce::bare_name;
-    use crate::sql::function::cast::{Cast, CastContext, is_assignable};
-    if *from == column.sql_type {
-        return Ok(expression);
-    }
+fn assign_typed(expression: Expr, from: &SqlType, column: &Column) -> Result<Expr> {
     if !is_assignable(from, &column.sql_type) {
         let (wanted, found) = (bare_name(&column.sql_type), bare_name(from));
         let message = format!("column \"{}\" is of type {wanted} but expression is of type {found}", column.name);
         return Err(Error::new(SqlState::DATATYPE_MISMATCH, message)
             .with_hint("You will need to rewrite or cast the expression."));
     }
-    Ok(Cast::call(expression, from.clone(), column.sql_type.clone(), CastContext::Assignment))
+    Ok(explicit(expression, &column.sql_type))
 }
 
-/// A bare literal or parameter as a type; varchar(n) must hold it whole, as in an assignment.
-fn read(expression: Expr, to: &SqlType) -> Expr {
-    use crate::sql::function::cast::{Cast, CastContext};
-    if is_open(&expression) {
-        return expression;
-    }
+/// Text that had no type of its own, read as a type.
+pub(super) fn read_text(expression: Expr, to: &SqlType) -> Expr {
     match to {
-        SqlType::Varchar(Some(_)) | SqlType::Char(_) => {
-            Cast::call(expression, SqlType::Unknown, to.clone(), CastContext::Assignment)
-        }
+        SqlType::Text => expression,
         _ => explicit(expression, to),
     }
 }

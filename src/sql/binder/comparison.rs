@@ -146,7 +146,7 @@ impl Binder<'_> {
         let bound = self.inner_query(query, scope)?;
         single_column(&bound)?;
         let value = self.beside(value, &bound);
-        let op = datafusion_operator(operator).filter(|op| op.is_comparison_operator());
+        let op = datafusion_operator(operator).filter(|op| op.negate().is_some());
         let Some(op) = op else {
             return Err(Error::unsupported(format!("{operator} with a subquery after ANY or ALL is not supported")));
         };

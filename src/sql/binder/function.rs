@@ -302,7 +302,7 @@ fn star(call: &mut Call) -> Result<()> {
 }
 
 fn undefined(name: &str, types: &[SqlType]) -> Error {
-    let types: Vec<String> = types.iter().map(crate::sql::coerce::bare_name).collect();
+    let types: Vec<String> = types.iter().map(super::cast::bare_name).collect();
     let message = format!("function {name}({}) does not exist", types.join(", "));
     Error::new(SqlState::UNDEFINED_FUNCTION, message)
         .with_hint("No function matches the given name and argument types. You might need to add explicit type casts.")

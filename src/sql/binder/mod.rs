@@ -9,11 +9,13 @@
 mod aggregate;
 mod cast;
 mod comparison;
+mod conversion;
 mod expression;
 mod from;
 mod function;
 mod join;
 mod literal;
+mod modification;
 mod naming;
 mod operator;
 mod output;
@@ -42,10 +44,11 @@ use super::system::SystemRelations;
 use crate::catalog::Catalog;
 use crate::types::ObjectId;
 
-pub use cast::{assign, explicit};
+pub use cast::assign;
 pub use expression::Place;
+pub use modification::read_output;
 pub use parameters::Parameters;
-pub use scope::{Scope, ScopeTable, Visible};
+pub use scope::{Scope, ScopeTable};
 
 /// A query's plan, and what its columns are called. The plan's fields are unqualified and in the same order.
 #[derive(Clone, Debug)]

@@ -1,8 +1,10 @@
 //! `$1`, `$2`, ...: their types, by number.
 
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::Placeholder;
 
+use super::cast::explicit;
 use crate::types::{Error, Result, SqlState, SqlType};
 
 /// The most parameters that the protocol can carry.
@@ -13,12 +15,29 @@ const NUMBER_MAX: usize = 65_535;
 pub struct Parameters {
     types: Vec<Option<SqlType>>,
     used: Vec<bool>,
+    /// Their values, if the plan is for these only.
+    values: Option<Vec<ScalarValue>>,
 }
 
 impl Parameters {
     pub fn declared(types: &[Option<SqlType>]) -> Self {
         let known = |declared: &Option<SqlType>| declared.clone().filter(|declared| *declared != SqlType::Unknown);
-        Parameters { types: types.iter().map(known).collect(), used: vec![false; types.len()] }
+        Parameters { types: types.iter().map(known).collect(), used: vec![false; types.len()], values: None }
+    }
+
+    /// The values in the places of the parameters; the types are theirs where nothing was declared.
+    pub fn with_values(mut self, values: &[ScalarValue]) -> Result<Self> {
+        if self.types.len() > values.len() {
+            let message = format!("{} parameters are given, {} are needed", values.len(), self.types.len());
+            return Err(Error::new(SqlState::PROTOCOL_VIOLATION, message));
+        }
+        self.types.resize(values.len(), None);
+        self.used.resize(values.len(), true);
+        for (known, value) in self.types.iter_mut().zip(values) {
+            known.get_or_insert_with(|| SqlType::of_arrow(&value.data_type()));
+        }
+        self.values = Some(values.to_vec());
+        Ok(self)
     }
 
     /// A use of `$n`.
@@ -26,6 +45,13 @@ impl Parameters {
         let number = text.trim_start_matches('$').parse::<usize>().unwrap_or(0);
         if number == 0 || number > NUMBER_MAX {
             return Err(Error::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {text}")));
+        }
+        if let Some(values) = &self.values {
+            let (Some(value), Some(Some(known))) = (values.get(number - 1), self.types.get(number - 1)) else {
+                return Err(Error::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {text}")));
+            };
+            // The cast keeps a text from being taken for a literal without a type.
+            return Ok(explicit(Expr::Literal(value.clone(), None), known));
         }
         if self.types.len() < number {
             self.types.resize(number, None);
@@ -60,13 +86,17 @@ impl Parameters {
         Ok(())
     }
 
-    /// Whether every type is known.
-    pub fn is_settled(&self) -> bool {
-        self.types.iter().all(Option::is_some)
+    /// The types in which all uses agree, if they are known.
+    pub fn settled_types(&self) -> Option<Vec<SqlType>> {
+        self.types.iter().cloned().collect()
     }
 
-    pub fn types(&self) -> Vec<SqlType> {
-        self.types.iter().map(|known| known.clone().unwrap_or(SqlType::Text)).collect()
+    /// The types of the parameters whose values are still to come.
+    pub fn open_types(&self) -> Vec<SqlType> {
+        match self.values {
+            Some(_) => vec![],
+            None => self.settled_types().unwrap_or_default(),
+        }
     }
 }
 

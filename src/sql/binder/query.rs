@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Sort, cast, lit};
+use datafusion::logical_expr::expr::Sort;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use arrow::datatypes::{DataType, Schema};
 use sqlparser::ast::{
     self, Cte, LimitClause, OrderBy, OrderByExpr, OrderByKind, Query, SetExpr, SetOperator, SetQuantifier, With,
@@ -59,14 +60,14 @@ impl Binder<'_> {
                 parts.extend(table.table_name.clone());
                 let name = crate::sql::statement::Name::of_parts(parts, 1)?;
                 let (plan, scope) = self.relation(&name, None)?;
-                self.all_columns(plan, &scope)
+                self.every_column(plan, &scope)
             }
             other => Err(Error::unsupported(format!("{other} inside a query is not supported"))),
         }
     }
 
     /// A query of every column in scope.
-    fn all_columns(&mut self, plan: LogicalPlan, scope: &Scope) -> Result<Bound> {
+    pub fn every_column(&mut self, plan: LogicalPlan, scope: &Scope) -> Result<Bound> {
         let items = scope.visible.iter().map(|visible| (visible.name.clone(), visible.expression.clone())).collect();
         self.project(plan, items)
     }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
 use datafusion::common::{Column, TableReference};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
@@ -42,6 +41,11 @@ impl Binder<'_> {
                 None => Err(self.undefined_table(name)),
             },
         }
+    }
+
+    /// What a name stands for outside of a query.
+    pub fn relation_by_name(&mut self, name: &Name) -> Result<(LogicalPlan, Scope)> {
+        self.relation(name, None)
     }
 
     fn entry(&mut self, entry: &Entry, name: &Name, alias: Option<&str>) -> Result<(LogicalPlan, Scope)> {
@@ -201,9 +205,4 @@ fn in_view(error: &Error, view: &str) -> Error {
         Some(hint) => moved.with_hint(hint),
         None => moved,
     }
-}
-
-/// The source of rows for plans over a bare schema, without a relation behind it.
-pub fn schema_source(schema: SchemaRef, reference: RelationRef) -> Arc<RelationSource> {
-    Arc::new(RelationSource { reference, schema })
 }

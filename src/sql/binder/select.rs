@@ -49,7 +49,7 @@ impl Binder<'_> {
             let filter = self.condition(selection, &scope, Place::Where)?;
             plan = LogicalPlanBuilder::from(plan).filter(filter)?.build()?;
         }
-        let all = self.select_items(&select.projection, &scope)?;
+        let all = self.select_items_at(&select.projection, &scope, Place::Select)?;
         let mut items = Items { visible: all.len(), all };
         let groups = self.group_by(&select.group_by, &items.all, &scope)?;
         let mut having = None;
@@ -81,16 +81,21 @@ impl Binder<'_> {
         first_columns(bound, visible)
     }
 
-    fn select_items(&mut self, projection: &[SelectItem], scope: &Scope) -> Result<Vec<Item>> {
+    pub(super) fn select_items_at(
+        &mut self,
+        projection: &[SelectItem],
+        scope: &Scope,
+        place: Place,
+    ) -> Result<Vec<Item>> {
         let mut items = Vec::new();
         for item in projection {
             match item {
                 SelectItem::UnnamedExpr(expression) => {
                     let name = output_name(expression);
-                    items.push(Item { name, expression: self.expression(expression, scope, Place::Select)? });
+                    items.push(Item { name, expression: self.expression(expression, scope, place)? });
                 }
                 SelectItem::ExprWithAlias { expr, alias } => {
-                    items.push(Item { name: fold(alias), expression: self.expression(expr, scope, Place::Select)? });
+                    items.push(Item { name: fold(alias), expression: self.expression(expr, scope, place)? });
                 }
                 SelectItem::Wildcard(options) => {
                     refuse_wildcard_options(options)?;

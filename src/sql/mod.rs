@@ -8,9 +8,12 @@
 
 mod binder;
 pub mod coerce;
+pub mod explain;
 pub mod function;
 pub mod lower;
 pub mod optimizer;
+#[cfg(test)]
+mod oracle;
 mod parse;
 pub mod physical;
 mod plan_delete;

@@ -39,7 +39,10 @@ pub fn session_state(runtime: Arc<RuntimeEnv>, limits: BatchLimits, context: &Pl
         .with_information_schema(false)
         .with_create_default_catalog_and_schema(false);
     config.options_mut().execution.time_zone = Some(context.time_zone.clone());
-    SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).build()
+    SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .build()
 }
 
 /// Gives the rows of a relation.
@@ -92,7 +95,11 @@ fn push_filter(predicate: Expr, scan: &TableScan) -> DataFusionResult<LogicalPla
     let mut scan = scan.clone();
     let mut rest = vec![];
     for (conjunct, answer) in conjuncts.into_iter().zip(answers) {
-        let answer = if conjunct.is_volatile() { TableProviderFilterPushDown::Unsupported } else { answer };
+        let answer = if conjunct.is_volatile() {
+            TableProviderFilterPushDown::Unsupported
+        } else {
+            answer
+        };
         if answer != TableProviderFilterPushDown::Unsupported {
             scan.filters.push(conjunct.clone());
         }

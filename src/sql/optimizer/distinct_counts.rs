@@ -10,14 +10,8 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 /// DataFusion's rule, kept to aggregations in which everything is a DISTINCT count: it would compute other aggregates
 /// twice, as sum(sum(x)), which has another type than sum(x).
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct DistinctCounts(SingleDistinctToGroupBy);
-
-impl DistinctCounts {
-    pub fn new() -> Self {
-        DistinctCounts(SingleDistinctToGroupBy::new())
-    }
-}
 
 impl OptimizerRule for DistinctCounts {
     fn name(&self) -> &str {
@@ -28,11 +22,7 @@ impl OptimizerRule for DistinctCounts {
         Some(ApplyOrder::TopDown)
     }
 
-    fn rewrite(
-        &self,
-        plan: LogicalPlan,
-        config: &dyn OptimizerConfig,
-    ) -> DataFusionResult<Transformed<LogicalPlan>> {
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> DataFusionResult<Transformed<LogicalPlan>> {
         match &plan {
             LogicalPlan::Aggregate(aggregate) if aggregate.aggr_expr.iter().all(is_distinct_count) => {
                 self.0.rewrite(plan, config)

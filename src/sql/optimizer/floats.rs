@@ -7,7 +7,7 @@
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
-use datafusion::arrow::datatypes::{DataType, Float32Type, Float64Type};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DFSchema, Result as DataFusionResult, ScalarValue, exec_err};
 use datafusion::config::ConfigOptions;
@@ -16,7 +16,8 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Aggregate, Between, BinaryExpr, Case, ColumnarValue, Distinct, Expr, ExprSchemable, LogicalPlan,
-    LogicalPlanBuilder, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, SortExpr, Volatility,
+    LogicalPlanBuilder, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, SortExpr,
+    Volatility,
 };
 use datafusion::optimizer::analyzer::AnalyzerRule;
 
@@ -43,9 +44,17 @@ fn rewrite(plan: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>> {
     let rewritten = plan.map_expressions(|expression| {
         let name = names.save(&expression);
         let expression = expression.transform_up(|part| comparison(part, &schema))?;
-        let sorted = if sorts { expression.transform_data(|key| Ok(canonical_if_float(key, &schema)))? } else { expression };
+        let sorted = if sorts {
+            expression.transform_data(|key| Ok(canonical_if_float(key, &schema)))?
+        } else {
+            expression
+        };
         // A Sort's keys give no columns, so their names don't matter.
-        Ok(if sorts { sorted } else { sorted.update_data(|rewritten| name.restore(rewritten)) })
+        Ok(if sorts {
+            sorted
+        } else {
+            sorted.update_data(|rewritten| name.restore(rewritten))
+        })
     })?;
     rewritten.transform_data(|plan| match plan {
         LogicalPlan::Aggregate(aggregate) => group_keys(aggregate, &schema),
@@ -89,20 +98,49 @@ fn comparison(expression: Expr, schema: &DFSchema) -> DataFusionResult<Transform
         Expr::BinaryExpr(BinaryExpr { left, op, right })
             if compares_values(op) && (compares(&left) || compares(&right)) =>
         {
-            Transformed::yes(Expr::BinaryExpr(BinaryExpr { left: boxed(left, schema), op, right: boxed(right, schema) }))
+            Transformed::yes(Expr::BinaryExpr(BinaryExpr {
+                left: boxed(left, schema),
+                op,
+                right: boxed(right, schema),
+            }))
         }
-        Expr::Between(Between { expr, negated, low, high }) if compares(&expr) => {
+        Expr::Between(Between {
+            expr,
+            negated,
+            low,
+            high,
+        }) if compares(&expr) => {
             let (expr, low, high) = (boxed(expr, schema), boxed(low, schema), boxed(high, schema));
-            Transformed::yes(Expr::Between(Between { expr, negated, low, high }))
+            Transformed::yes(Expr::Between(Between {
+                expr,
+                negated,
+                low,
+                high,
+            }))
         }
         Expr::InList(InList { expr, list, negated }) if compares(&expr) => {
             let list = list.into_iter().map(canonical).collect();
-            Transformed::yes(Expr::InList(InList { expr: boxed(expr, schema), list, negated }))
+            Transformed::yes(Expr::InList(InList {
+                expr: boxed(expr, schema),
+                list,
+                negated,
+            }))
         }
-        Expr::Case(Case { expr: Some(operand), when_then_expr, else_expr }) if compares(&operand) => {
-            let arms = when_then_expr.into_iter().map(|(when, then)| (boxed(when, schema), then)).collect();
+        Expr::Case(Case {
+            expr: Some(operand),
+            when_then_expr,
+            else_expr,
+        }) if compares(&operand) => {
+            let arms = when_then_expr
+                .into_iter()
+                .map(|(when, then)| (boxed(when, schema), then))
+                .collect();
             let operand = Some(boxed(operand, schema));
-            Transformed::yes(Expr::Case(Case { expr: operand, when_then_expr: arms, else_expr }))
+            Transformed::yes(Expr::Case(Case {
+                expr: operand,
+                when_then_expr: arms,
+                else_expr,
+            }))
         }
         Expr::AggregateFunction(AggregateFunction { func, mut params })
             if params.distinct || !params.order_by.is_empty() =>
@@ -125,7 +163,10 @@ fn comparison(expression: Expr, schema: &DFSchema) -> DataFusionResult<Transform
 
 fn compares_values(operator: Operator) -> bool {
     use Operator::*;
-    matches!(operator, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
+    matches!(
+        operator,
+        Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom
+    )
 }
 
 fn sort_keys(keys: Vec<SortExpr>, schema: &DFSchema) -> Vec<SortExpr> {
@@ -135,7 +176,11 @@ fn sort_keys(keys: Vec<SortExpr>, schema: &DFSchema) -> Vec<SortExpr> {
 
 /// GROUP BY canonical floats, under the old names.
 fn group_keys(aggregate: Aggregate, schema: &DFSchema) -> DataFusionResult<Transformed<LogicalPlan>> {
-    if !aggregate.group_expr.iter().any(|key| needs_it(strip_alias(key), schema)) {
+    if !aggregate
+        .group_expr
+        .iter()
+        .any(|key| needs_it(strip_alias(key), schema))
+    {
         return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
     }
     let names = NamePreserver::new_for_projection();
@@ -165,7 +210,10 @@ fn distinct_rows(input: Arc<LogicalPlan>) -> DataFusionResult<Transformed<Logica
         named_as(canonical_if_float(Expr::Column(column.clone()), &schema).data, &column)
     });
     let canonical: Vec<Expr> = canonical.collect();
-    let plan = LogicalPlanBuilder::from(Arc::unwrap_or_clone(input)).project(canonical)?.distinct()?.build()?;
+    let plan = LogicalPlanBuilder::from(Arc::unwrap_or_clone(input))
+        .project(canonical)?
+        .distinct()?
+        .build()?;
     Ok(Transformed::yes(plan))
 }
 
@@ -178,10 +226,17 @@ fn join_keys(mut join: datafusion::logical_expr::Join) -> DataFusionResult<Trans
         rewritten.data
     };
     let (left, right) = (join.left.schema().clone(), join.right.schema().clone());
-    let on = join.on.into_iter().map(|(l, r)| (canonical(l, &left), canonical(r, &right)));
+    let on = join
+        .on
+        .into_iter()
+        .map(|(l, r)| (canonical(l, &left), canonical(r, &right)));
     join.on = on.collect();
     let plan = LogicalPlan::Join(join);
-    Ok(if changed { Transformed::yes(plan) } else { Transformed::no(plan) })
+    Ok(if changed {
+        Transformed::yes(plan)
+    } else {
+        Transformed::no(plan)
+    })
 }
 
 const NAME: &str = "canonical_float";
@@ -200,7 +255,9 @@ struct CanonicalFloat {
 impl CanonicalFloat {
     fn new() -> Self {
         let types = vec![DataType::Float32, DataType::Float64];
-        CanonicalFloat { signature: Signature::uniform(1, types, Volatility::Immutable) }
+        CanonicalFloat {
+            signature: Signature::uniform(1, types, Volatility::Immutable),
+        }
     }
 }
 
@@ -217,8 +274,13 @@ impl ScalarUDFImpl for CanonicalFloat {
         Ok(arguments[0].clone())
     }
 
-    fn is_nullable(&self, arguments: &[Expr], schema: &dyn datafusion::common::ExprSchema) -> bool {
-        arguments[0].nullable(schema).unwrap_or(true)
+    fn return_field_from_args(&self, arguments: ReturnFieldArgs) -> DataFusionResult<FieldRef> {
+        let given = &arguments.arg_fields[0];
+        Ok(Arc::new(Field::new(
+            NAME,
+            given.data_type().clone(),
+            given.is_nullable(),
+        )))
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
@@ -237,11 +299,15 @@ fn canonical_array(array: &ArrayRef) -> DataFusionResult<ArrayRef> {
     match array.data_type() {
         DataType::Float32 => {
             let canonical = |value: f32| if value.is_nan() { f32::NAN } else { value + 0.0 };
-            Ok(Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(canonical)))
+            Ok(Arc::new(
+                array.as_primitive::<Float32Type>().unary::<_, Float32Type>(canonical),
+            ))
         }
         DataType::Float64 => {
             let canonical = |value: f64| if value.is_nan() { f64::NAN } else { value + 0.0 };
-            Ok(Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(canonical)))
+            Ok(Arc::new(
+                array.as_primitive::<Float64Type>().unary::<_, Float64Type>(canonical),
+            ))
         }
         other => exec_err!("canonical_float of {other}"),
     }

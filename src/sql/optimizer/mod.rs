@@ -5,6 +5,7 @@
 //! rules then change the shape and never the meaning. DataFusion's own lists change between versions; ours changes
 //! only here.
 
+mod cardinality;
 mod distinct_counts;
 mod floats;
 mod grouping;
@@ -12,7 +13,13 @@ mod limits;
 mod names;
 mod repeat;
 mod sets;
+mod single_row;
+mod subquery;
 mod ties;
+mod unnest;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, LazyLock};
 
@@ -43,6 +50,7 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use super::{PlanContext, coerce};
 use crate::types::Result;
 
+pub use cardinality::at_most_one_row;
 pub use floats::canonical_float;
 pub use repeat::{Repeat, RepeatExec};
 
@@ -61,6 +69,7 @@ fn analyzer_rules() -> Vec<Analyzing> {
         Arc::new(limits::CheckLimits),
         Arc::new(sets::CountSetOperations),
         Arc::new(ties::NumberDistinctOn),
+        Arc::new(subquery::JoinSubqueries),
         // After the rules that make comparisons, groups and sort keys.
         Arc::new(floats::CanonicalFloats),
         // After the floats, whose canonical values may tie where the values themselves do not.
@@ -91,8 +100,6 @@ fn optimizer_rules() -> Vec<Optimizing> {
         Arc::new(SimplifyExpressions::new()),
         Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(EliminateJoin::new()),
-        Arc::new(datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery::new()),
-        Arc::new(datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin::new()),
         Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(EliminateDuplicatedExpr::new()),
         Arc::new(EliminateFilter::new()),
@@ -103,7 +110,7 @@ fn optimizer_rules() -> Vec<Optimizing> {
         // Filters can't pass limits, so limits go down first.
         Arc::new(PushDownLimit::new()),
         Arc::new(PushDownFilter::new()),
-        Arc::new(distinct_counts::DistinctCounts::new()),
+        Arc::new(distinct_counts::DistinctCounts::default()),
         Arc::new(CommonSubexprEliminate::new()),
         Arc::new(OptimizeProjections::new()),
     ]
@@ -130,7 +137,6 @@ fn options(context: &PlanContext) -> ConfigOptions {
     options.execution.time_zone = Some(context.time_zone.clone());
     options.optimizer.skip_failed_rules = false;
     options.optimizer.max_passes = 3;
-    options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
     options
 }
 

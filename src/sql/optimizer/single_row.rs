@@ -6,9 +6,7 @@ use std::sync::{Arc, LazyLock};
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::{Result as DataFusionResult, ScalarValue};
-use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
 use crate::types::{Error, SqlState};
 
@@ -24,7 +22,9 @@ struct SingleRow {
 
 impl SingleRow {
     fn new() -> Self {
-        SingleRow { signature: Signature::any(2, Volatility::Immutable) }
+        SingleRow {
+            signature: Signature::any(2, Volatility::Immutable),
+        }
     }
 }
 

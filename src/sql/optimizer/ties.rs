@@ -17,6 +17,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::analyzer::AnalyzerRule;
 
+use super::cardinality::at_most_one_row;
 use super::names::{ascending, columns, named_as};
 
 #[derive(Debug)]
@@ -58,11 +59,14 @@ impl AnalyzerRule for NumberDistinctOn {
 /// A LIMIT over a total order of its input.
 fn order_limited(limit: Limit) -> DataFusionResult<LogicalPlan> {
     let nothing = limit.fetch.as_deref().is_some_and(|fetch| *fetch == lit(0i64));
-    if nothing || limit.input.max_rows().is_some_and(|rows| rows <= 1) {
+    if nothing || at_most_one_row(&limit.input) {
         return Ok(LogicalPlan::Limit(limit));
     }
     let input = order_totally(Arc::unwrap_or_clone(limit.input))?;
-    Ok(LogicalPlan::Limit(Limit { input: Arc::new(input), ..limit }))
+    Ok(LogicalPlan::Limit(Limit {
+        input: Arc::new(input),
+        ..limit
+    }))
 }
 
 /// The plan with its order made total, where it has one; with an order by all columns where it has none.
@@ -75,9 +79,15 @@ fn order_totally(plan: LogicalPlan) -> DataFusionResult<LogicalPlan> {
         // The order of an inner LIMIT is total already, since rules run from the leaves.
         plan if !is_ordered(&plan) => {
             let expr = columns(plan.schema()).into_iter().map(ascending).collect();
-            Ok(LogicalPlan::Sort(Sort { expr, input: Arc::new(plan), fetch: None }))
+            Ok(LogicalPlan::Sort(Sort {
+                expr,
+                input: Arc::new(plan),
+                fetch: None,
+            }))
         }
-        plan => plan.map_children(|child| order_totally(child).map(Transformed::yes)).data(),
+        plan => plan
+            .map_children(|child| order_totally(child).map(Transformed::yes))
+            .data(),
     }
 }
 
@@ -94,7 +104,10 @@ fn is_ordered(plan: &LogicalPlan) -> bool {
 
 /// The sort keys, then every column that is not one of them.
 fn with_ties(mut keys: Vec<SortExpr>, columns: Vec<Expr>) -> Vec<SortExpr> {
-    let missing: Vec<_> = columns.into_iter().filter(|column| keys.iter().all(|key| key.expr != *column)).collect();
+    let missing: Vec<_> = columns
+        .into_iter()
+        .filter(|column| keys.iter().all(|key| key.expr != *column))
+        .collect();
     keys.extend(missing.into_iter().map(ascending));
     keys
 }
@@ -102,7 +115,13 @@ fn with_ties(mut keys: Vec<SortExpr>, columns: Vec<Expr>) -> Vec<SortExpr> {
 /// DISTINCT ON as the first row of each group: what is selected, the groups and the sort keys are computed below a
 /// row_number(); what is selected comes first, and so breaks the ties.
 fn first_per_group(distinct: DistinctOn) -> DataFusionResult<LogicalPlan> {
-    let DistinctOn { on_expr, select_expr, sort_expr, input, schema } = distinct;
+    let DistinctOn {
+        on_expr,
+        select_expr,
+        sort_expr,
+        input,
+        schema,
+    } = distinct;
     let selected = columns(&schema);
     let sort = sort_expr.unwrap_or_default();
     let group = |position: usize| format!("__on_{position}");
@@ -112,21 +131,34 @@ fn first_per_group(distinct: DistinctOn) -> DataFusionResult<LogicalPlan> {
         .into_iter()
         .zip(schema.iter())
         .map(|(expression, field)| named_as(expression, &Column::from(field)))
-        .chain(on_expr.iter().enumerate().map(|(position, on)| on.clone().alias(group(position))))
-        .chain(sort.iter().enumerate().map(|(position, sort)| sort.expr.clone().alias(key(position))));
+        .chain(
+            on_expr
+                .iter()
+                .enumerate()
+                .map(|(position, on)| on.clone().alias(group(position))),
+        )
+        .chain(
+            sort.iter()
+                .enumerate()
+                .map(|(position, sort)| sort.expr.clone().alias(key(position))),
+        );
     let keys: Vec<SortExpr> = sort
         .iter()
         .enumerate()
         .map(|(position, sort)| SortExpr::new(unqualified(key(position)), sort.asc, sort.nulls_first))
         .collect();
-    let groups = (0..on_expr.len()).map(|position| unqualified(group(position))).collect();
+    let groups = (0..on_expr.len())
+        .map(|position| unqualified(group(position)))
+        .collect();
     let number = row_number()
         .partition_by(groups)
         .order_by(keys.clone())
         .build()?
         .alias("__position");
 
-    let numbered = LogicalPlanBuilder::from(Arc::unwrap_or_clone(input)).project(below)?.window(vec![number])?;
+    let numbered = LogicalPlanBuilder::from(Arc::unwrap_or_clone(input))
+        .project(below)?
+        .window(vec![number])?;
     let first = numbered.filter(unqualified("__position".into()).lt_eq(lit(1u64)))?;
     let ordered = if keys.is_empty() { first } else { first.sort(keys)? };
     ordered.project(selected)?.build()
@@ -158,7 +190,11 @@ fn number_rows(window: Window) -> DataFusionResult<Transformed<LogicalPlan>> {
     });
     let window_expr = expressions.collect::<DataFusionResult<Vec<_>>>()?;
     let plan = LogicalPlan::Window(Window { window_expr, ..window });
-    Ok(if changed { Transformed::yes(plan) } else { Transformed::no(plan) })
+    Ok(if changed {
+        Transformed::yes(plan)
+    } else {
+        Transformed::no(plan)
+    })
 }
 
 pub fn is_row_number(function: &WindowFunction) -> bool {

@@ -29,7 +29,7 @@ mod type_name;
 pub use lower::{infer_key, lower};
 pub use parse::{parse, parse_expression, parse_query};
 pub use planned::{
-    Assignment, Conflict, ConflictAction, DeletePlan, InsertPlan, PlanContext, Planned, Projection, RelationRef,
+    Assignment, Conflict, ConflictAction, CopyPlan, DeletePlan, InsertPlan, PlanContext, Planned, Projection, RelationRef,
     RelationSource, UpdatePlan,
 };
 pub use planner::{Planner, relation_of};

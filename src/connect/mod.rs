@@ -7,7 +7,9 @@
 //! A new connector is a folder here and a line in [`CONNECTORS`].
 
 mod declaration;
+mod format;
 pub mod generator;
+mod kafka;
 mod options;
 mod outlet;
 mod text_column;
@@ -20,8 +22,9 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 
-use crate::types::{Error, Relation, Result};
+use crate::types::{Column, Error, Relation, Result, SqlType};
 
 /// A kind of system that sources can read from.
 struct Connector {
@@ -30,6 +33,10 @@ struct Connector {
 }
 
 const CONNECTORS: &[Connector] = &[
+    Connector {
+        kind: "kafka",
+        open: kafka::open,
+    },
     Connector {
         kind: "counter",
         open: generator::open_counter,
@@ -54,6 +61,17 @@ pub fn open(declaration: &SourceDeclaration) -> Result<Arc<dyn Source>> {
     (connector.open)(declaration)
 }
 
+/// Checks the options of CREATE CONNECTION, without asking the outside system.
+pub fn check_connection(kind: &str, options: &OptionMap) -> Result<()> {
+    match kind {
+        "kafka" => kafka::check_connection(options).map(drop),
+        other => {
+            let message = format!("connections to {} are not supported", other.to_uppercase());
+            Err(Error::unsupported(message).with_hint("Connections can be to: KAFKA."))
+        }
+    }
+}
+
 /// How far a source has been read: per partition the next offset. A generator has one partition, its event number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Positions(pub BTreeMap<i32, i64>);
@@ -75,6 +93,23 @@ pub struct SourceRelation {
     pub name: Option<String>,
     pub relation: Relation,
     pub envelope: Envelope,
+}
+
+impl SourceRelation {
+    /// The schema of the source's batches. With [`Envelope::Upsert`] that is not the relation's: a tombstone has NULLs
+    /// in columns that are otherwise NOT NULL, and two columns follow.
+    pub fn batch_schema(&self) -> SchemaRef {
+        let mut columns = self.relation.columns.clone();
+        if self.envelope == Envelope::Upsert {
+            let key = self.relation.key.clone().unwrap_or_default();
+            for (position, column) in columns.iter_mut().enumerate() {
+                column.nullable = !key.contains(&position);
+            }
+            columns.push(Column::new("tombstone", SqlType::Bool, false));
+            columns.push(Column::new("sequence", SqlType::Int8, false));
+        }
+        Relation::new(columns).schema()
+    }
 }
 
 /// A record that could not be decoded, for `millrace.source_errors`.

@@ -7,12 +7,19 @@
 //! PostgreSQL's meaning is put in before DataFusion's optimizer sees the plan, so that both ways of running it agree.
 
 pub mod coerce;
+pub mod explain;
 pub mod function;
+pub mod lower;
+pub mod optimizer;
+#[cfg(test)]
+mod oracle;
+pub mod physical;
 mod parse;
 mod planned;
 pub mod statement;
 mod type_name;
 
+pub use lower::{infer_key, lower};
 pub use parse::{parse, parse_expression, parse_query};
 pub use planned::{
     Assignment, Conflict, ConflictAction, DeletePlan, InsertPlan, PlanContext, Planned, Projection, RelationRef,

@@ -279,7 +279,8 @@ impl Connection {
         if self.session.transaction_status() == TransactionStatus::InTransaction {
             self.session.fail_transaction();
         }
-        Ok(())
+        // Some clients send the Sync that ends a failed pipeline only once they have seen the error.
+        self.watch.flush(&mut self.replies).await.map_err(end_of)
     }
 
     async fn sync(&mut self) -> Result<(), End> {

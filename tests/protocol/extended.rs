@@ -123,6 +123,18 @@ async fn after_an_error_everything_up_to_sync_is_skipped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_error_arrives_before_the_sync_that_clients_send_after_it() {
+    let server = Server::start().await;
+    let mut wire = Wire::connect(server.address).await;
+    wire.send(&[('P', &parse("", "select nosuch", &[])), ('D', b"S\0"), ('H', b"")])
+        .await;
+    assert_eq!(wire.reply().await.unwrap().kind, 'E');
+    wire.send(&[('S', b"")]).await;
+    assert_eq!(kinds(&wire.until_ready().await), "Z");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn row_limits_suspend_a_portal_and_other_statements_go_on_meanwhile() {
     let server = Server::start().await;
     let mut wire = Wire::connect(server.address).await;

@@ -7,6 +7,7 @@
 //! It stands beside the rooms: it knows the database over the wire only, as any client does.
 
 mod answer;
+mod binary;
 mod client;
 mod mode;
 mod player;

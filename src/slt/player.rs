@@ -219,7 +219,15 @@ impl<'a> Player<'a> {
             },
             verdict => verdict,
         };
-        if self.mode == Mode::OneShot || matches!(verdict, Verdict::Failed(_)) {
+        if matches!(verdict, Verdict::Failed(_)) {
+            return Ok(verdict);
+        }
+        // In a transaction block an error leaves nothing to ask a second time.
+        let gone = told.is_err() && self.in_transaction.contains(&step.connection);
+        if self.mode == Mode::OneShot && !gone {
+            return Ok(extended_verdict(&client, step, sql, &told).await?.unwrap_or(verdict));
+        }
+        if self.mode == Mode::OneShot {
             return Ok(verdict);
         }
         if self.in_transaction.contains(&step.connection) {
@@ -378,6 +386,25 @@ impl<'a> Player<'a> {
     fn named(&self, text: &str) -> String {
         text.replace("${RUN}", &self.run)
     }
+}
+
+/// What is wrong with the answer over the extended protocol, if anything is. Only a plain query can be asked twice.
+async fn extended_verdict(client: &Client, step: &Step, sql: &str, told: &Told) -> Result<Option<Verdict>> {
+    if !sql::is_query(sql) {
+        return Ok(None);
+    }
+    let failure = |cause: String| Failure::new(step.line, sql, cause);
+    let failed = match (client.run_extended(sql).await?, told) {
+        (Ok(binary), Ok(text)) => match super::binary::compare(text, &binary, &Order::of(sql)) {
+            Ok(()) => return Ok(None),
+            Err(difference) => failure("the extended protocol gives other rows than the simple one".to_string())
+                .with_rows(difference.expected, difference.got),
+        },
+        (Err(extended), Err(simple)) if extended.state == simple.state => return Ok(None),
+        (Err(extended), _) => failure(format!("over the extended protocol: {extended}")),
+        (Ok(_), Err(simple)) => failure(format!("the extended protocol gives rows, the simple one {simple}")),
+    };
+    Ok(Some(Verdict::Failed(failed)))
 }
 
 fn judge_error(step: &Step, sql: &str, expected: &ExpectedError, refusal: &Refusal) -> Verdict {

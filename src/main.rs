@@ -37,7 +37,7 @@ struct CommandLine {
 enum Command {
     /// Serve the database to psql and other PostgreSQL clients.
     Serve(Serve),
-    Slt(slt::Options),
+    Slt(Box<slt::Options>),
     /// Measure, and print the figures.
     Bench(bench::Arguments),
 }
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
         .init();
     let outcome = match CommandLine::parse().command {
         Command::Serve(arguments) => serve(&arguments),
-        Command::Slt(options) => return slt::run(options),
+        Command::Slt(options) => return slt::run(*options),
         Command::Bench(arguments) => bench::run(arguments),
     };
     match outcome {

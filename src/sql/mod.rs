@@ -24,6 +24,8 @@ mod planner;
 mod returning;
 pub mod statement;
 mod system;
+#[cfg(test)]
+mod tests;
 mod type_name;
 
 pub use lower::{infer_key, lower};

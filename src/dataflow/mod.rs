@@ -15,6 +15,8 @@ pub mod errors;
 pub mod evaluate;
 pub mod exchange;
 pub mod layout;
+#[cfg(test)]
+pub mod naive;
 pub mod operator;
 pub mod plan;
 pub mod published;

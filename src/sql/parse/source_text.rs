@@ -54,8 +54,7 @@ impl SourceText {
     /// PostgreSQL's complaint about the token at a position.
     pub fn syntax_error(&self, position: usize) -> Error {
         let here = self.tokens.iter().find(|token| {
-            let span = token.span;
-            (span.start.column as usize..span.end.column as usize).contains(&position)
+            token.span.end.column as usize > position && !matches!(token.token, Token::Whitespace(_))
         });
         match here {
             Some(token) if token.token != Token::EOF => {

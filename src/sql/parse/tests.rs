@@ -40,6 +40,7 @@ fn syntax_errors_are_postgresql_s() {
     assert_eq!(syntax("selec 1"), (near("selec").0, Some(1)));
     assert_eq!(syntax("select 1;\nselect 2 from from t"), (near("from").0, Some(25)));
     assert_eq!(syntax("select 'é', 1 1"), (near("1").0, Some(15)));
+    assert_eq!(syntax("select (1 ; select 2"), (near(";").0, Some(11)));
     assert_eq!(syntax("select (1"), ("syntax error at end of input".into(), Some(10)));
     assert_eq!(
         syntax("select 'abc"),
@@ -64,7 +65,7 @@ fn queries_and_modifications() {
         "(select 1) union all (select 2)",
         "select from t",
         "select a from t order by a fetch first 3 rows only",
-        "select 1 for update",
+        "select a from t for update",
     ] {
         assert!(matches!(one(text), Command::Query(_)), "{text}");
     }

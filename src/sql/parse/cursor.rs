@@ -306,6 +306,9 @@ impl<'a> Cursor<'a> {
             )
             .with_hint(format!("The statement nests deeper than {DEPTH_LIMIT} levels."))),
             Err(ParserError::ParserError(message) | ParserError::TokenizerError(message)) => {
+                if message.contains("found: EOF") {
+                    return Err(self.source.syntax_error(self.end_position()));
+                }
                 let next = self
                     .tokens
                     .get(self.skip_space(start + parser.index().saturating_sub(1)));

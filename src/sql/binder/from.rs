@@ -211,7 +211,6 @@ impl Binder<'_> {
 impl Scope {
     /// The items of both, the left ones first; `schema` is that of the joined rows.
     pub(super) fn beside(mut self, right: Scope, schema: datafusion::common::DFSchemaRef) -> Result<Scope> {
-        let first = self.tables.len();
         for table in right.tables {
             let same = |other: &&super::ScopeTable| {
                 other.name == table.name
@@ -223,10 +222,7 @@ impl Scope {
             }
             self.tables.push(table);
         }
-        self.visible.extend(right.visible.into_iter().map(|mut visible| {
-            visible.table += first;
-            visible
-        }));
+        self.visible.extend(right.visible);
         self.schema = schema;
         Ok(self)
     }

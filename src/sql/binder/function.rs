@@ -11,7 +11,7 @@ use datafusion::logical_expr::expr::{
 use datafusion::logical_expr::type_coercion::functions::{UDFCoercionExt, fields_with_udf};
 use datafusion::logical_expr::utils::find_aggregate_exprs;
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, ExprSchemable, ScalarUDF, Volatility, WindowFunctionDefinition, cast, lit,
+    AggregateUDF, Expr, ExprSchemable, ScalarUDF, TypeSignature, Volatility, WindowFunctionDefinition, cast, lit,
 };
 use sqlparser::ast::{
     self, DuplicateTreatment, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
@@ -273,8 +273,13 @@ impl Binder<'_> {
                 });
             fields_with_udf(&nulled.collect::<Vec<_>>(), function)
         });
-        let Ok(coerced) = coerced else {
-            return Err(self.no_function(call, schema));
+        let coerced = match coerced {
+            Ok(coerced) => coerced,
+            // Whether a function with rules of its own takes a literal without a type is for these rules to say.
+            Err(_) if is_user_defined(function) && call.arguments.iter().any(is_untyped) => {
+                return Ok(call.arguments.clone());
+            }
+            Err(_) => return Err(self.no_function(call, schema)),
         };
         let arguments = call
             .arguments
@@ -309,6 +314,10 @@ impl Binder<'_> {
         let function = registry().aggregates.get(name).cloned();
         function.ok_or_else(|| Error::unsupported(format!("{name} is not supported")))
     }
+}
+
+fn is_user_defined<F: UDFCoercionExt>(function: &F) -> bool {
+    function.signature().type_signature == TypeSignature::UserDefined
 }
 
 /// `count(*)` counts ones; no other function takes a star.

@@ -121,11 +121,6 @@ impl Scope {
     fn merge(mut self, kind: JoinType, pairs: Vec<(String, Expr, Expr)>) -> Result<Scope> {
         let mut merged = Vec::new();
         for (name, left, right) in pairs {
-            let table = self
-                .visible
-                .iter()
-                .find(|visible| visible.expression == left)
-                .map_or(0, |found| found.table);
             self.visible
                 .retain(|visible| visible.expression != left && visible.expression != right);
             let expression = match kind {

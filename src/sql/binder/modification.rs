@@ -154,11 +154,10 @@ impl Scope {
     /// Several items, one after the other.
     pub fn of_tables(tables: Vec<ScopeTable>, schema: datafusion::common::DFSchemaRef) -> Self {
         let mut visible = Vec::new();
-        for (index, table) in tables.iter().enumerate() {
+        for table in &tables {
             visible.extend(table.columns.iter().map(|(name, expression)| Visible {
                 name: name.clone(),
                 expression: expression.clone(),
-                table: index,
             }));
         }
         Scope {

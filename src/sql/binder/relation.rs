@@ -203,7 +203,6 @@ impl Scope {
         let visible = table.columns.iter().map(|(name, expression)| Visible {
             name: name.clone(),
             expression: expression.clone(),
-            table: 0,
         });
         Scope {
             visible: visible.collect(),

@@ -37,8 +37,6 @@ pub struct ScopeTable {
 pub struct Visible {
     pub name: String,
     pub expression: Expr,
-    /// Position in [`Scope::tables`].
-    pub table: usize,
 }
 
 /// What looking for a name in one scope gives.

@@ -260,7 +260,6 @@ impl Binder<'_> {
             .filter(|(_, field)| !field.name().starts_with("unnested"))
             .map(Expr::from)
             .collect();
-        let first = left.tables.len();
         let mut scope = left.clone();
         let mut columns = Vec::new();
         for (name, item) in names.into_iter().zip(items) {
@@ -272,7 +271,6 @@ impl Binder<'_> {
         scope.visible.extend(columns.iter().map(|(name, expression)| Visible {
             name: name.clone(),
             expression: expression.clone(),
-            table: first,
         }));
         scope.tables.push(ScopeTable {
             name: called.to_string(),

@@ -248,8 +248,17 @@ impl<'a> Cursor<'a> {
 
     /// The expression of a DEFAULT: it ends where a constraint begins, which sqlparser would read as `NOTNULL` and such.
     pub fn default_expression(&mut self) -> Result<ast::Expr> {
-        const CONSTRAINTS: &[&str] =
-            &["not", "null", "primary", "unique", "check", "references", "constraint", "generated", "collate"];
+        const CONSTRAINTS: &[&str] = &[
+            "not",
+            "null",
+            "primary",
+            "unique",
+            "check",
+            "references",
+            "constraint",
+            "generated",
+            "collate",
+        ];
         let start = self.skip_space(self.index);
         let mut depth = 0;
         let mut end = start;
@@ -268,7 +277,11 @@ impl<'a> Cursor<'a> {
             }
             end += 1;
         }
-        let mut inside = Cursor { source: self.source, tokens: &self.tokens[..end], index: start };
+        let mut inside = Cursor {
+            source: self.source,
+            tokens: &self.tokens[..end],
+            index: start,
+        };
         let expression = inside.expression()?;
         inside.expect_end()?;
         self.index = end;

@@ -53,9 +53,10 @@ impl SourceText {
 
     /// PostgreSQL's complaint about the token at a position.
     pub fn syntax_error(&self, position: usize) -> Error {
-        let here = self.tokens.iter().find(|token| {
-            token.span.end.column as usize > position && !matches!(token.token, Token::Whitespace(_))
-        });
+        let here = self
+            .tokens
+            .iter()
+            .find(|token| token.span.end.column as usize > position && !matches!(token.token, Token::Whitespace(_)));
         match here {
             Some(token) if token.token != Token::EOF => {
                 let start = token.span.start.column as usize;

@@ -37,7 +37,7 @@ struct CommandLine {
 enum Command {
     /// Serve the database to psql and other PostgreSQL clients.
     Serve(Serve),
-    Slt(slt::Options),
+    Slt(Box<slt::Options>),
 }
 
 #[derive(Args)]
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
         .init();
     let outcome = match CommandLine::parse().command {
         Command::Serve(arguments) => serve(&arguments),
-        Command::Slt(options) => return slt::run(options),
+        Command::Slt(options) => return slt::run(*options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

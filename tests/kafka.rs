@@ -338,6 +338,21 @@ fn what_retention_removed_is_an_error() {
 }
 
 #[test]
+fn a_topic_that_is_removed_ends_its_source() {
+    let broker = Broker::shared();
+    let topic = broker.topic("removed", 1, &[]);
+    broker.send(&topic, 0, None, Some(&record(0)));
+    let mut live = Live::from_start(&open(&declaration(broker, &topic)));
+    live.wait("the row", |live| live.rows.len() == 1);
+    broker.remove(&topic);
+    live.wait("the error", |live| live.failure.is_some());
+    assert_eq!(
+        live.failure.unwrap().message(),
+        format!("topic \"{topic}\" does not exist")
+    );
+}
+
+#[test]
 fn a_huge_record_is_set_aside() {
     let broker = Broker::shared();
     let topic = broker.topic(

@@ -29,47 +29,55 @@ use crate::types::{Column, Error, Relation, Result, SqlType};
 /// A kind of system that sources can read from.
 struct Connector {
     kind: &'static str,
+    /// Checks the options of CREATE CONNECTION; None if it needs no connection.
+    check_connection: Option<fn(&OptionMap) -> Result<()>>,
     open: fn(&SourceDeclaration) -> Result<Arc<dyn Source>>,
 }
 
 const CONNECTORS: &[Connector] = &[
     Connector {
         kind: "kafka",
+        check_connection: Some(kafka::check_connection),
         open: kafka::open,
     },
     Connector {
         kind: "counter",
+        check_connection: None,
         open: generator::open_counter,
     },
     Connector {
         kind: "nexmark",
+        check_connection: None,
         open: generator::open_nexmark,
     },
 ];
 
 /// Makes a source from its declaration, all of which is checked, without asking any outside system.
 pub fn open(declaration: &SourceDeclaration) -> Result<Arc<dyn Source>> {
-    let connector = CONNECTORS.iter().find(|connector| connector.kind == declaration.kind);
-    let Some(connector) = connector else {
-        let kinds: Vec<String> = CONNECTORS
-            .iter()
-            .map(|connector| connector.kind.to_uppercase())
-            .collect();
-        let message = format!("sources from {} are not supported", declaration.kind.to_uppercase());
-        return Err(Error::unsupported(message).with_hint(format!("Sources can be: {}.", kinds.join(", "))));
-    };
-    (connector.open)(declaration)
+    match CONNECTORS.iter().find(|connector| connector.kind == declaration.kind) {
+        Some(connector) => (connector.open)(declaration),
+        None => Err(unsupported("sources from", &declaration.kind, CONNECTORS.iter())),
+    }
 }
 
-/// Checks the options of CREATE CONNECTION, without asking the outside system.
+/// Checks what CREATE CONNECTION says, without asking the outside system.
 pub fn check_connection(kind: &str, options: &OptionMap) -> Result<()> {
-    match kind {
-        "kafka" => kafka::check_connection(options).map(drop),
-        other => {
-            let message = format!("connections to {} are not supported", other.to_uppercase());
-            Err(Error::unsupported(message).with_hint("Connections can be to: KAFKA."))
+    let connector = CONNECTORS.iter().find(|connector| connector.kind == kind);
+    match connector.and_then(|connector| connector.check_connection) {
+        Some(check) => check(options),
+        None => {
+            let connected = CONNECTORS
+                .iter()
+                .filter(|connector| connector.check_connection.is_some());
+            Err(unsupported("connections to", kind, connected))
         }
     }
+}
+
+fn unsupported<'a>(what: &str, kind: &str, known: impl Iterator<Item = &'a Connector>) -> Error {
+    let known: Vec<String> = known.map(|connector| connector.kind.to_uppercase()).collect();
+    Error::unsupported(format!("{what} {} are not supported", kind.to_uppercase()))
+        .with_hint(format!("Supported: {}.", known.join(", ")))
 }
 
 /// How far a source has been read: per partition the next offset. A generator has one partition, its event number.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use futures::StreamExt;
 use tokio::time::timeout;
 use tokio_postgres::types::Type;
-use tokio_postgres::{CancelToken, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{CancelToken, Config, NoTls, Row, SimpleQueryMessage};
 
 use crate::types::{Error, Result, SqlState};
 
@@ -51,8 +52,10 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(config: &Config) -> Result<Client> {
-        let (wire, connection) = config.connect(NoTls).await.map_err(lost)?;
-        tokio::spawn(connection);
+        let (wire, mut connection) = config.connect(NoTls).await.map_err(lost)?;
+        // Notices are read and let go. An error ends the connection, and is then what the next statement is told.
+        let mut messages = futures::stream::poll_fn(move |context| connection.poll_message(context));
+        tokio::spawn(async move { while let Some(Ok(_)) = messages.next().await {} });
         Ok(Client {
             cancel: wire.cancel_token(),
             wire,
@@ -96,6 +99,11 @@ impl Client {
                 .map(|column| column.type_().clone())
                 .collect()
         }))
+    }
+
+    /// Runs a query with the extended protocol, whose values come in binary.
+    pub async fn run_extended(&self, sql: &str) -> Reply<Vec<Row>> {
+        self.limited(self.wire.query(sql, &[])).await
     }
 
     async fn limited<T>(&self, work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Reply<T> {

@@ -7,6 +7,7 @@
 //! It stands beside the rooms: it knows the database over the wire only, as any client does.
 
 mod answer;
+mod binary;
 mod client;
 mod mode;
 mod player;
@@ -120,7 +121,7 @@ async fn run_files(options: Arc<Options>) -> Result<bool> {
         scripts.push((path, Arc::new(Script::read(path)?)));
     }
     let target = match &options.url {
-        Some(config) => Target::Url(config.clone()),
+        Some(config) => Target::Url(Box::new(config.clone())),
         None => Target::Own {
             workers: options.workers,
         },
@@ -230,7 +231,7 @@ async fn run_pass(
 ) -> Result<()> {
     let mut instance = target.start().await?;
     let oracle = match &options.oracle {
-        Some(config) => Some(Target::Url(config.clone()).start().await?),
+        Some(config) => Some(Target::Url(Box::new(config.clone())).start().await?),
         None => None,
     };
     let oracle_config = oracle.as_ref().map(|oracle| &oracle.config);

@@ -101,7 +101,7 @@ impl<'a> Player<'a> {
         };
         match verdict {
             Verdict::Agreed if !step.is_query() => tally.statements += u64::from(self.first_pass),
-            Verdict::Failed(_) if !step.is_query() && !self.first_pass => {}
+            _ if !step.is_query() && !self.first_pass => {}
             verdict => tally.add(step.line, verdict),
         }
         Ok(())
@@ -129,7 +129,7 @@ impl<'a> Player<'a> {
         let mut attempt = 0;
         loop {
             let verdict = self.statement_once(step, sql, pieces.as_deref(), expected).await?;
-            if matches!(verdict, Verdict::Agreed) {
+            if !matches!(verdict, Verdict::Failed(_)) {
                 self.note(&step.connection, sql);
                 return Ok(verdict);
             }
@@ -146,10 +146,10 @@ impl<'a> Player<'a> {
         pieces: Option<&[String]>,
         expected: &StatementExpect,
     ) -> Result<Verdict> {
-        if let Some(oracle) = &self.oracle {
-            // The oracle may well refuse what is ours alone; it is asked only where it matters.
-            let _ = oracle.run(sql).await?;
-        }
+        let oracle_says = match &self.oracle {
+            Some(oracle) => Some(oracle.run(sql).await?),
+            None => None,
+        };
         let client = self.client(&step.connection).await?;
         let mut count = 0;
         let mut reply: std::result::Result<Answer, Refusal> = Ok(Answer::default());
@@ -163,7 +163,10 @@ impl<'a> Player<'a> {
         let cause = match (expected, reply) {
             (StatementExpect::Error(expected), Err(refusal)) => return Ok(judge_error(step, sql, expected, &refusal)),
             (StatementExpect::Error(_), Ok(_)) => "no error where one is expected".to_string(),
-            (_, Err(refusal)) => format!("error: {refusal}"),
+            (_, Err(refusal)) => match oracle_says {
+                Some(Err(theirs)) if theirs.state == refusal.state => return Ok(Verdict::AgreedWithOracle),
+                _ => format!("error: {refusal}"),
+            },
             (StatementExpect::Count(expected), Ok(_)) if *expected != count => {
                 format!("{count} rows affected, {expected} expected")
             }
@@ -216,7 +219,15 @@ impl<'a> Player<'a> {
             },
             verdict => verdict,
         };
-        if self.mode == Mode::OneShot || matches!(verdict, Verdict::Failed(_)) {
+        if matches!(verdict, Verdict::Failed(_)) {
+            return Ok(verdict);
+        }
+        // In a transaction block an error leaves nothing to ask a second time.
+        let gone = told.is_err() && self.in_transaction.contains(&step.connection);
+        if self.mode == Mode::OneShot && !gone {
+            return Ok(extended_verdict(&client, step, sql, &told).await?.unwrap_or(verdict));
+        }
+        if self.mode == Mode::OneShot {
             return Ok(verdict);
         }
         if self.in_transaction.contains(&step.connection) {
@@ -375,6 +386,25 @@ impl<'a> Player<'a> {
     fn named(&self, text: &str) -> String {
         text.replace("${RUN}", &self.run)
     }
+}
+
+/// What is wrong with the answer over the extended protocol, if anything is. Only a plain query can be asked twice.
+async fn extended_verdict(client: &Client, step: &Step, sql: &str, told: &Told) -> Result<Option<Verdict>> {
+    if !sql::is_query(sql) {
+        return Ok(None);
+    }
+    let failure = |cause: String| Failure::new(step.line, sql, cause);
+    let failed = match (client.run_extended(sql).await?, told) {
+        (Ok(binary), Ok(text)) => match super::binary::compare(text, &binary, &Order::of(sql)) {
+            Ok(()) => return Ok(None),
+            Err(difference) => failure("the extended protocol gives other rows than the simple one".to_string())
+                .with_rows(difference.expected, difference.got),
+        },
+        (Err(extended), Err(simple)) if extended.state == simple.state => return Ok(None),
+        (Err(extended), _) => failure(format!("over the extended protocol: {extended}")),
+        (Ok(_), Err(simple)) => failure(format!("the extended protocol gives rows, the simple one {simple}")),
+    };
+    Ok(Some(Verdict::Failed(failed)))
 }
 
 fn judge_error(step: &Step, sql: &str, expected: &ExpectedError, refusal: &Refusal) -> Verdict {

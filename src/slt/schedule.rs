@@ -6,7 +6,7 @@
 //!   file:      table t   rows of t   table u   rows of u   query 1   update   query 2   │ drop t   ...
 //!   schedule:  table t   table u   VIEWS 1 2   rows of t   rows of u   CHURN   query 1   update   query 2   DROP VIEWS │ drop t
 //! ```
-//! A definition between queries begins a new segment, whose views are made before the rows that it brings.
+//! A definition or a setting between queries begins a new segment, whose views are made before the rows that it brings.
 
 use super::script::{Action, Script};
 use super::sql::{self, Kind};
@@ -72,7 +72,7 @@ pub fn views_first(steps: &[usize], script: &Script, selected: &[usize]) -> Vec<
     tasks
 }
 
-/// Splits before the first definition that stands behind a query, again and again.
+/// Splits before the first definition or setting that stands behind a query, again and again.
 fn segments<'a>(steps: &'a [usize], script: &Script) -> Vec<&'a [usize]> {
     let mut segments = Vec::new();
     let mut start = 0;
@@ -80,7 +80,7 @@ fn segments<'a>(steps: &'a [usize], script: &Script) -> Vec<&'a [usize]> {
     for (place, &step) in steps.iter().enumerate() {
         match role(script, step) {
             Kind::Query => queried = true,
-            Kind::Define | Kind::Other if queried && defines(script, step) => {
+            Kind::Define | Kind::Other if queried && changes_meaning(script, step) => {
                 segments.push(&steps[start..place]);
                 (start, queried) = (place, false);
             }
@@ -99,13 +99,13 @@ fn role(script: &Script, step: usize) -> Kind {
     }
 }
 
-/// Whether a statement changes what is defined; SET, BEGIN and their kin do not.
-fn defines(script: &Script, step: usize) -> bool {
+/// Whether a statement changes what a query's text means: what is defined, or a setting. BEGIN and its kin do not.
+fn changes_meaning(script: &Script, step: usize) -> bool {
     let Action::Statement { sql, .. } = &script.steps[step].action else {
         return false;
     };
     let first = sql.split_whitespace().next().unwrap_or_default().to_uppercase();
-    matches!(first.as_str(), "CREATE" | "DROP" | "ALTER")
+    matches!(first.as_str(), "CREATE" | "DROP" | "ALTER" | "SET" | "RESET")
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub enum Target {
     /// `millrace serve`, from this very executable.
     Own { workers: usize },
     /// A PostgreSQL, in which each run gets a database of its own.
-    Url(Config),
+    Url(Box<Config>),
 }
 
 /// An empty database, gone when this is dropped.
@@ -49,12 +49,12 @@ impl Target {
                     .run(&format!("CREATE DATABASE {name}"))
                     .await?;
                 create.map_err(|refusal| Error::internal(format!("no database of its own: {refusal}")))?;
-                let mut own = config.clone();
+                let mut own = Config::clone(config);
                 own.dbname(&name);
                 Ok(Instance {
                     config: own,
                     own: None,
-                    made: Some((config.clone(), name)),
+                    made: Some((Config::clone(config), name)),
                 })
             }
         }

@@ -107,6 +107,11 @@ impl Broker {
         assert_eq!(grown, vec![Ok(topic.to_string())]);
     }
 
+    pub fn remove(&self, topic: &str) {
+        let removed = block_on(self.admin().delete_topics(&[topic], &AdminOptions::new())).expect("an answer");
+        assert_eq!(removed, vec![Ok(topic.to_string())]);
+    }
+
     /// Removes the records of a partition that are before an offset.
     pub fn delete_records(&self, topic: &str, partition: i32, before: i64) {
         let mut list = TopicPartitionList::new();

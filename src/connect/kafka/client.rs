@@ -44,12 +44,13 @@ const SETTINGS: &[(&str, &str)] = &[
     ("max.poll.interval.ms", "86400000"),
     ("reconnect.backoff.max.ms", "1000"),
     ("topic.metadata.refresh.interval.ms", "2000"),
+    ("topic.metadata.propagation.max.ms", "5000"),
     ("statistics.interval.ms", "1000"),
     ("socket.nagle.disable", "true"),
 ];
 
-/// Checks the options of CREATE CONNECTION .. TO KAFKA, and gives the broker's address.
-pub fn check_connection(given: &OptionMap) -> Result<String> {
+/// The broker's address from the options of CREATE CONNECTION .. TO KAFKA, all of which are checked.
+pub fn broker(given: &OptionMap) -> Result<String> {
     let mut options = Options::new("a KAFKA connection", given);
     let broker = options.required("broker")?.to_string();
     options.finish()?;
@@ -139,10 +140,21 @@ impl Client {
     /// Per partition, the offset after what was taken. At the end of a partition it is also after the transaction
     /// markers there, which give no records.
     pub fn taken(&self) -> BTreeMap<i32, i64> {
-        let Ok(positions) = self.consumer.position() else { return BTreeMap::new() };
-        let offset = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
+        let Ok(positions) = self.consumer.position() else {
+            return BTreeMap::new();
+        };
+        let offset = |offset| {
+            if let Offset::Offset(offset) = offset {
+                Some(offset)
+            } else {
+                None
+            }
+        };
         let elements = positions.elements_for_topic(&self.address.topic);
-        elements.iter().filter_map(|element| Some((element.partition(), offset(element.offset())?))).collect()
+        elements
+            .iter()
+            .filter_map(|element| Some((element.partition(), offset(element.offset())?)))
+            .collect()
     }
 
     pub fn topic(&self) -> &str {
@@ -350,10 +362,10 @@ mod tests {
     #[test]
     fn a_connection_needs_an_address_with_a_port() {
         let options = |broker: &str| OptionMap::from([("broker".to_string(), broker.to_string())]);
-        assert_eq!(check_connection(&options("127.0.0.1:9092")).unwrap(), "127.0.0.1:9092");
-        check_connection(&options("a:1, b:2")).unwrap();
+        assert_eq!(broker(&options("127.0.0.1:9092")).unwrap(), "127.0.0.1:9092");
+        broker(&options("a:1, b:2")).unwrap();
         for wrong in ["", "localhost", ":9092", "a:b", "a:1,,b:2"] {
-            let error = check_connection(&options(wrong)).unwrap_err();
+            let error = broker(&options(wrong)).unwrap_err();
             assert_eq!(error.state(), SqlState::INVALID_PARAMETER_VALUE, "{wrong}");
         }
     }

@@ -9,7 +9,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::client::{Address, Client, record};
-use super::record::{RecordDecoder, RecordLayout};
+use super::record::{Record, RecordDecoder, RecordLayout};
 use crate::connect::declaration::OnError;
 use crate::connect::outlet::{Outlet, Stop, spawn};
 use crate::connect::{Follower, Positions, RecordError, SourceBatch};
@@ -27,6 +27,9 @@ const IDLE: Duration = Duration::from_millis(50);
 
 /// When nobody has taken a batch for so long, fetching is paused, so that librdkafka can be served meanwhile.
 const STALLED: Duration = Duration::from_secs(2);
+
+/// How long a topic may be missing: a broker that starts does not know all of its topics at once.
+const MISSING_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Starts a thread that reads on from `from`.
 pub fn follow(
@@ -167,7 +170,7 @@ impl Reader {
         }
     }
 
-    fn push(&mut self, record: &super::record::Record) -> Result<()> {
+    fn push(&mut self, record: &Record) -> Result<()> {
         if let Err(error) = self.decoder.push(record) {
             if self.on_error == OnError::Stop {
                 return Err(stopped(self.client.topic(), &error));
@@ -274,7 +277,11 @@ impl Reader {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => fatal(self.lost_offset()?),
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                fatal(self.client.missing_topic())
+                self.outlet.stop().sleep(MISSING_PATIENCE);
+                match self.client.partitions() {
+                    Err(missing) if missing.state() == SqlState::UNDEFINED_OBJECT => fatal(missing),
+                    _ => Ok(()),
+                }
             }
             Some(code @ (RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::Fatal)) => {
                 let message = format!("can't read topic \"{}\": {code}", self.client.topic());

@@ -13,15 +13,16 @@ mod client;
 mod follow;
 mod read;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
-pub use self::client::check_connection;
 use self::client::{Address, Client};
 use self::record::RecordLayout;
-use super::declaration::{Included, OnError, SourceDeclaration};
+use super::declaration::{Included, OnError, OptionMap, SourceDeclaration};
 use super::options::{Options, invalid};
 use super::{Batches, Envelope, Follower, Positions, Source, SourceBatch, SourceRelation};
 use crate::types::{Column, Error, Relation, Result, SqlState, SqlType};
@@ -44,8 +45,12 @@ struct Kafka {
     relations: Vec<SourceRelation>,
 }
 
+pub fn check_connection(options: &OptionMap) -> Result<()> {
+    client::broker(options).map(drop)
+}
+
 pub fn open(declaration: &SourceDeclaration) -> Result<Arc<dyn Source>> {
-    let broker = check_connection(&declaration.connection)?;
+    let broker = client::broker(&declaration.connection)?;
     let mut options = Options::new("a KAFKA source", &declaration.options);
     let topic = options.required("topic")?.to_string();
     let start = match options.text("start").map(str::to_lowercase).as_deref() {

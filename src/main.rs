@@ -1,1 +1,190 @@
-fn main() {}
+//! The command line: serves the database, or runs one of the tools that come with it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use millrace::engine::{Config, Database};
+use millrace::server::{Limits, Listener, refuse_open_trust, serve_http};
+use millrace::types::{Error, Result, SqlState};
+use mimalloc::MiMalloc;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// Threads that serve sockets; they plan and encode, but never execute a query.
+const NETWORK_THREADS: usize = 2;
+/// How long running queries may take to notice that the server ends.
+const QUERY_SHUTDOWN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+const MIB: usize = 1 << 20;
+
+/// Millrace, a streaming SQL database.
+#[derive(Parser)]
+#[command(version)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the database to psql and other PostgreSQL clients.
+    Serve(Serve),
+}
+
+#[derive(Args)]
+struct Serve {
+    /// Folder for the database's files.
+    #[arg(long)]
+    data: PathBuf,
+    /// Address for PostgreSQL clients.
+    #[arg(long, default_value = "127.0.0.1:6580")]
+    pg: SocketAddr,
+    /// Address for /health, /ready and /metrics.
+    #[arg(long, default_value = "127.0.0.1:6581")]
+    http: SocketAddr,
+    /// Dataflow worker threads [default: one per core].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+    /// Listen beyond this machine although nobody needs a password.
+    #[arg(long)]
+    insecure_trust: bool,
+    /// Clients served at a time.
+    #[arg(long, default_value_t = Limits::default().connections_max)]
+    max_connections: usize,
+    /// Memory for all SELECTs together, in MiB.
+    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u64).range(16..=1 << 24))]
+    query_memory: u64,
+}
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_env("MILLRACE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let outcome = match CommandLine::parse().command {
+        Command::Serve(arguments) => serve(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("millrace: {error}");
+            for (label, text) in [("DETAIL", error.detail()), ("HINT", error.hint())] {
+                if let Some(text) = text {
+                    eprintln!("{label}:  {text}");
+                }
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(arguments: &Serve) -> Result<()> {
+    refuse_open_trust(arguments.pg, arguments.insecure_trust)?;
+    refuse_open_trust(arguments.http, arguments.insecure_trust)?;
+    std::fs::create_dir_all(&arguments.data).map_err(|error| {
+        Error::new(
+            SqlState::IO_ERROR,
+            format!("could not create {}: {error}", arguments.data.display()),
+        )
+    })?;
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let query_runtime = runtime("query", cores)?;
+    let database = Database::open(Config {
+        data: arguments.data.clone(),
+        workers: arguments.workers.map_or(cores, usize::from),
+        query_runtime: query_runtime.handle().clone(),
+        query_memory_bytes: arguments.query_memory as usize * MIB,
+    })?;
+
+    let network = runtime("network", NETWORK_THREADS)?;
+    let served = network.block_on(async {
+        let (stop, stopping) = watch::channel(false);
+        let limits = Limits {
+            connections_max: arguments.max_connections,
+        };
+        let listener = Listener::bind(arguments.pg, limits).await?;
+        let http = TcpListener::bind(arguments.http).await.map_err(|error| {
+            Error::new(
+                SqlState::IO_ERROR,
+                format!("could not listen on {}: {error}", arguments.http),
+            )
+            .with_hint("Is another server running there? Choose another address with --http.")
+        })?;
+        greet(listener.address(), &http);
+        let pg = tokio::spawn(listener.serve(database.clone(), stopping.clone()));
+        let http = tokio::spawn(serve_http(http, database.clone(), stopping));
+        stop_asked().await?;
+        tracing::info!("stopping");
+        stop.send_replace(true);
+        for server in [pg, http] {
+            server
+                .await
+                .map_err(|error| Error::internal(format!("a server task failed: {error}")))?;
+        }
+        Ok(())
+    });
+    query_runtime.shutdown_timeout(QUERY_SHUTDOWN_TIMEOUT);
+    served
+}
+
+fn runtime(name: &str, threads: usize) -> Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    builder
+        .worker_threads(threads)
+        .thread_name(format!("millrace-{name}"))
+        .enable_all();
+    let failed = |error| {
+        Error::new(
+            SqlState::INSUFFICIENT_RESOURCES,
+            format!("could not start threads: {error}"),
+        )
+    };
+    builder.build().map_err(failed)
+}
+
+/// What whoever started the server must know, on standard output.
+fn greet(pg: SocketAddr, http: &TcpListener) {
+    let http = http.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    println!(
+        "\
+Millrace {version}
+
+  *** NOTHING SURVIVES A RESTART YET: tables, sources and views are kept in memory only. ***
+
+  http://{http}/metrics
+  psql -h {host} -p {port} -U millrace millrace
+",
+        version = env!("CARGO_PKG_VERSION"),
+        host = reachable_host(pg),
+        port = pg.port(),
+    );
+}
+
+/// An address that listens everywhere is reached from here by loopback.
+fn reachable_host(address: SocketAddr) -> String {
+    match address.ip().is_unspecified() {
+        true if address.is_ipv4() => "127.0.0.1".into(),
+        true => "::1".into(),
+        false => address.ip().to_string(),
+    }
+}
+
+/// Returns at SIGINT or SIGTERM.
+async fn stop_asked() -> Result<()> {
+    let failed = |error| Error::internal(format!("could not listen to signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

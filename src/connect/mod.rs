@@ -3,6 +3,16 @@
 //! A [`Source`] is what CREATE SOURCE declared, ready to be read: live ([`Source::follow`]) or between two positions
 //! ([`Source::read`]), which is how a new view gets its history and a SELECT its rows. It knows positions, not
 //! timestamps: the engine binds the ones to the others.
+//!
+//! A new connector is a folder here and a line in [`CONNECTORS`].
+
+mod declaration;
+pub mod generator;
+mod options;
+mod outlet;
+mod text_column;
+
+pub use declaration::{Include, Included, OnError, OptionMap, SourceDeclaration};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +21,38 @@ use std::sync::mpsc::SyncSender;
 
 use arrow::array::RecordBatch;
 
-use crate::types::{Relation, Result};
+use crate::types::{Error, Relation, Result};
+
+/// A kind of system that sources can read from.
+struct Connector {
+    kind: &'static str,
+    open: fn(&SourceDeclaration) -> Result<Arc<dyn Source>>,
+}
+
+const CONNECTORS: &[Connector] = &[
+    Connector {
+        kind: "counter",
+        open: generator::open_counter,
+    },
+    Connector {
+        kind: "nexmark",
+        open: generator::open_nexmark,
+    },
+];
+
+/// Makes a source from its declaration, all of which is checked, without asking any outside system.
+pub fn open(declaration: &SourceDeclaration) -> Result<Arc<dyn Source>> {
+    let connector = CONNECTORS.iter().find(|connector| connector.kind == declaration.kind);
+    let Some(connector) = connector else {
+        let kinds: Vec<String> = CONNECTORS
+            .iter()
+            .map(|connector| connector.kind.to_uppercase())
+            .collect();
+        let message = format!("sources from {} are not supported", declaration.kind.to_uppercase());
+        return Err(Error::unsupported(message).with_hint(format!("Sources can be: {}.", kinds.join(", "))));
+    };
+    (connector.open)(declaration)
+}
 
 /// How far a source has been read: per partition the next offset. A generator has one partition, its event number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,23 @@
 //! Keeps the answer of a plan up to date as its inputs change: differential dataflow over Arrow.
 
+pub mod accumulator;
+pub mod arrange;
+pub mod chunk;
+#[cfg(test)]
+mod chunk_tests;
+pub mod collection;
+pub mod columns;
+pub mod compare;
+pub mod context;
+pub mod cursor;
+pub mod errors;
+pub mod evaluate;
+pub mod exchange;
+pub mod layout;
+pub mod operator;
 pub mod plan;
+pub mod render;
 pub mod runtime;
+mod selection;
+#[cfg(test)]
+pub mod test_data;

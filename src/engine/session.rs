@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
 use futures::stream::BoxStream;
 
+use super::{Config, Metric, PreparedStatements};
 use crate::types::{Relation, Result, SqlType};
 
 /// The running database; one per process.
@@ -24,6 +25,17 @@ pub struct SessionOptions {
 }
 
 impl Database {
+    /// Starts the workers; returns when statements can be executed.
+    pub fn open(config: Config) -> Result<Arc<Database>> {
+        let _ = config;
+        todo!()
+    }
+
+    /// Figures for `/metrics`, as they are now.
+    pub fn metrics(&self) -> Vec<Metric> {
+        todo!()
+    }
+
     /// A new session; 3D000 if there is no such database, 42704 or 22023 if a setting is wrong.
     pub fn session(self: &Arc<Self>, options: SessionOptions) -> Result<Session> {
         let _ = options;
@@ -49,8 +61,9 @@ pub type RowStream = BoxStream<'static, Result<RecordBatch>>;
 
 /// What a statement did.
 pub enum Outcome {
-    /// Rows, as they come; an endless stream for SUBSCRIBE. The tag is `verb`, a space and the number of rows sent
-    /// (`SELECT 3`, `FETCH 2`, `INSERT 0 1`).
+    /// Rows, as they come. The tag is `verb`, a space and the number of rows sent (`SELECT 3`, `FETCH 2`,
+    /// `INSERT 0 1`). With the verb `SUBSCRIBE` the stream has no end, and a portal with a row limit hands out what
+    /// there is instead of waiting until the limit is reached.
     Rows { columns: Relation, rows: RowStream, verb: &'static str },
     /// No rows; the whole command tag.
     Done { tag: String },
@@ -116,7 +129,8 @@ impl Session {
         todo!()
     }
 
-    /// Plans a statement to learn its parameters and columns. `declared` holds the types that the client gave.
+    /// Plans a statement to learn its parameters and columns. `declared` holds the types that the client gave. In a
+    /// failed transaction block only what ends it can be described (25P02 for the rest).
     pub async fn describe(&mut self, statement: &Statement, declared: &[Option<SqlType>]) -> Result<Description> {
         let _ = (statement, declared);
         todo!()
@@ -129,7 +143,8 @@ impl Session {
     }
 
     /// Opens the implicit transaction of a multi-statement string or an extended-protocol pipeline; the first statement
-    /// of it that is a BEGIN turns it into a block.
+    /// of it that is a BEGIN turns it into a block. Nothing happens if a transaction is open; so it is called before
+    /// each statement, and what follows a COMMIT in the same string has an implicit transaction of its own.
     pub fn begin_implicit(&mut self) {
         todo!()
     }
@@ -159,6 +174,17 @@ impl Session {
 
     /// An error that the server found itself (a bad parameter, a cancel) while this session was in a transaction.
     pub fn fail_transaction(&mut self) {
+        todo!()
+    }
+
+    /// The prepared statements of the protocol and of PREPARE, which share their names.
+    pub fn prepared(&mut self) -> &mut PreparedStatements {
+        todo!()
+    }
+
+    /// The columns of an open cursor, which the protocol may describe as it does its own portals.
+    pub fn cursor(&self, name: &str) -> Option<Relation> {
+        let _ = name;
         todo!()
     }
 

@@ -8,9 +8,14 @@
 
 pub mod coerce;
 pub mod function;
+mod parse;
 mod planned;
+pub mod statement;
+mod type_name;
 
+pub use parse::{parse, parse_expression, parse_query};
 pub use planned::{
     Assignment, Conflict, ConflictAction, DeletePlan, InsertPlan, PlanContext, Planned, Projection, RelationRef,
     RelationSource, UpdatePlan,
 };
+pub use statement::{Command, Statement};

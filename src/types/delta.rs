@@ -50,6 +50,25 @@ impl<T: Copy + PartialEq> Stamps<T> {
         }
     }
 
+    /// The values of several parts of the given lengths, one after the other.
+    pub fn concat<'a>(parts: impl Iterator<Item = (&'a Self, usize)> + Clone) -> Self
+    where
+        T: 'a,
+    {
+        let mut same = parts.clone().map(|(part, _)| match part {
+            Stamps::Same(value) => Some(*value),
+            Stamps::Each(_) => None,
+        });
+        match same.next().flatten() {
+            Some(first) if same.all(|value| value == Some(first)) => Stamps::Same(first),
+            _ => Stamps::of(
+                parts
+                    .flat_map(|(part, len)| (0..len).map(|row| part.get(row)))
+                    .collect(),
+            ),
+        }
+    }
+
     pub fn to_vec(&self, len: usize) -> Vec<T> {
         match self {
             Stamps::Same(value) => vec![*value; len],
@@ -57,7 +76,7 @@ impl<T: Copy + PartialEq> Stamps<T> {
         }
     }
 
-    pub fn map(&self, f: impl Fn(T) -> T) -> Self {
+    pub fn map<U: Copy + PartialEq>(&self, f: impl Fn(T) -> U) -> Stamps<U> {
         match self {
             Stamps::Same(value) => Stamps::Same(f(*value)),
             Stamps::Each(values) => Stamps::of(values.iter().map(|&value| f(value)).collect()),
@@ -76,12 +95,20 @@ pub struct Delta {
 impl Delta {
     /// Every row enters once at `time`.
     pub fn insert(rows: RecordBatch, time: Time) -> Self {
-        Delta { rows, times: Stamps::Same(time), diffs: Stamps::Same(1) }
+        Delta {
+            rows,
+            times: Stamps::Same(time),
+            diffs: Stamps::Same(1),
+        }
     }
 
     /// Every row leaves once at `time`.
     pub fn delete(rows: RecordBatch, time: Time) -> Self {
-        Delta { rows, times: Stamps::Same(time), diffs: Stamps::Same(-1) }
+        Delta {
+            rows,
+            times: Stamps::Same(time),
+            diffs: Stamps::Same(-1),
+        }
     }
 
     pub fn empty(schema: SchemaRef) -> Self {

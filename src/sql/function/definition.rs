@@ -211,11 +211,11 @@ impl ScalarUDFImpl for Function {
         let constant = !args.args.is_empty() && args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let constant = constant && self.signature.volatility != Volatility::Volatile;
         let rows = if constant { 1 } else { args.number_rows };
-        let arguments: Vec<Argument> = args.arg_fields.iter().zip(&args.args).map(|(field, value)| match value {
+        let arguments = args.arg_fields.iter().zip(&args.args).map(|(field, value)| match value {
             ColumnarValue::Scalar(value) => Argument::of(field, Some(value)),
             ColumnarValue::Array(_) => Argument::of(field, None),
         });
-        let selection = select(self, &arguments)?;
+        let selection = select(self, &arguments.collect::<Vec<_>>())?;
         let overload = &self.overloads[selection.overload];
         if overload.strict && args.args.iter().any(|arg| matches!(arg, ColumnarValue::Scalar(value) if value.is_null())) {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from(args.return_type())?));
@@ -242,7 +242,6 @@ impl ScalarUDFImpl for Function {
         Ok(self.call_text(&names))
     }
 
-    #[expect(deprecated, reason = "EXPLAIN still asks for it")]
     fn display_name(&self, arguments: &[Expr]) -> DataFusionResult<String> {
         let names: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         Ok(self.call_text(&names))

@@ -10,8 +10,8 @@ use crate::types::{Error, Result, SqlState};
 
 type Interval = IntervalMonthDayNano;
 
-/// 294277-01-01, the first microsecond that PostgreSQL does not know.
-const TIMESTAMP_END: i64 = 9_224_318_016_000_000_000;
+/// The last microsecond of 64 bits since 1970 stands for infinity. (PostgreSQL counts from 2000, so it ends 30 years later.)
+const TIMESTAMP_END: i64 = i64::MAX;
 /// 4714-11-24 BC, the first that it knows.
 const TIMESTAMP_START: i64 = -210_866_803_200_000_000;
 

@@ -103,7 +103,6 @@ impl ScalarUDFImpl for Cast {
         Ok(format!("{}::{}", arguments[0].schema_name(), self.to))
     }
 
-    #[expect(deprecated, reason = "EXPLAIN still asks for it")]
     fn display_name(&self, arguments: &[Expr]) -> DataFusionResult<String> {
         Ok(format!("{}::{}", arguments[0], self.to))
     }

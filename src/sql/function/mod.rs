@@ -10,8 +10,11 @@ pub mod cast;
 pub mod catalog;
 mod concatenation;
 mod conditional;
+mod datetime;
 pub mod definition;
 mod logic;
+mod math;
+mod number_pattern;
 mod operator;
 mod pattern;
 mod text;
@@ -27,7 +30,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use definition::Function;
 
 /// Every family of functions.
-const FAMILIES: &[fn() -> Vec<Function>] = &[conditional::functions, text::functions, catalog::functions];
+const FAMILIES: &[fn() -> Vec<Function>] = &[conditional::functions, math::functions, datetime::functions, text::functions, catalog::functions];
 
 /// Every function that a query may name, by its name in lower case.
 pub struct Registry {

@@ -3,7 +3,7 @@
 //! Unlike Arrow's and DataFusion's, nothing here wraps, and nothing becomes an infinity by itself: overflow is 22003,
 //! division by zero 22012, for floats too.
 
-mod float;
+pub mod float;
 mod integer;
 mod moment;
 pub mod numeric;
@@ -43,7 +43,7 @@ type Kernel = super::definition::Kernel;
 
 /// The overloads that every operator on numbers has; `shape` says what scale the result has. (That a float4 beside
 /// anything but itself is widened, [`select`](crate::sql::coerce::select) knows.)
-pub fn on_numbers(int: Kernel, float: Kernel, exact: Kernel, shape: super::definition::Gives) -> Vec<Overload> {
+fn on_numbers(int: Kernel, float: Kernel, exact: Kernel, shape: super::definition::Gives) -> Vec<Overload> {
     let mut overloads: Vec<Overload> = [Int2, Int4, Int8].map(|t| Overload::of([t.clone(), t.clone()], t, int)).to_vec();
     overloads.push(Overload::new([Numeric(None), Numeric(None)].map(Parameter::Is), shape, exact));
     overloads.push(Overload::of([Float4, Float4], Float4, float));

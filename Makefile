@@ -16,7 +16,7 @@ run: ## Install what is missing, build, and serve (DATA=folder PG=address HTTP=a
 	@scripts/setup
 	cargo build --release
 	@mkdir -p "$(DATA)"
-	@scripts/serve --data "$(DATA)" --pg "$(PG)" --http "$(HTTP)"
+	@exec "$(CARGO_TARGET_DIR)/release/millrace" serve --data "$(DATA)" --pg "$(PG)" --http "$(HTTP)"
 
 build: ## Build the release binary.
 	@scripts/setup

@@ -18,3 +18,6 @@ pub mod sql;
 pub mod engine;
 
 pub mod server;
+
+// Beside the rooms: a client of the server like any other, over the wire.
+pub mod slt;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use millrace::engine::{Config, Database};
 use millrace::server::{Limits, Listener, refuse_open_trust, serve_http};
+use millrace::slt;
 use millrace::types::{Error, Result, SqlState};
 use mimalloc::MiMalloc;
 use tokio::net::TcpListener;
@@ -36,6 +37,7 @@ struct CommandLine {
 enum Command {
     /// Serve the database to psql and other PostgreSQL clients.
     Serve(Serve),
+    Slt(Box<slt::Options>),
 }
 
 #[derive(Args)]
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         .init();
     let outcome = match CommandLine::parse().command {
         Command::Serve(arguments) => serve(&arguments),
+        Command::Slt(options) => return slt::run(*options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,7 +7,9 @@
 //! A new connector is a folder here and a line in [`CONNECTORS`].
 
 mod declaration;
+mod format;
 pub mod generator;
+mod kafka;
 mod options;
 mod outlet;
 mod text_column;
@@ -20,38 +22,62 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 
-use crate::types::{Error, Relation, Result};
+use crate::types::{Column, Error, Relation, Result, SqlType};
 
 /// A kind of system that sources can read from.
 struct Connector {
     kind: &'static str,
+    /// Checks the options of CREATE CONNECTION; None if it needs no connection.
+    check_connection: Option<fn(&OptionMap) -> Result<()>>,
     open: fn(&SourceDeclaration) -> Result<Arc<dyn Source>>,
 }
 
 const CONNECTORS: &[Connector] = &[
     Connector {
+        kind: "kafka",
+        check_connection: Some(kafka::check_connection),
+        open: kafka::open,
+    },
+    Connector {
         kind: "counter",
+        check_connection: None,
         open: generator::open_counter,
     },
     Connector {
         kind: "nexmark",
+        check_connection: None,
         open: generator::open_nexmark,
     },
 ];
 
 /// Makes a source from its declaration, all of which is checked, without asking any outside system.
 pub fn open(declaration: &SourceDeclaration) -> Result<Arc<dyn Source>> {
-    let connector = CONNECTORS.iter().find(|connector| connector.kind == declaration.kind);
-    let Some(connector) = connector else {
-        let kinds: Vec<String> = CONNECTORS
-            .iter()
-            .map(|connector| connector.kind.to_uppercase())
-            .collect();
-        let message = format!("sources from {} are not supported", declaration.kind.to_uppercase());
-        return Err(Error::unsupported(message).with_hint(format!("Sources can be: {}.", kinds.join(", "))));
-    };
-    (connector.open)(declaration)
+    match CONNECTORS.iter().find(|connector| connector.kind == declaration.kind) {
+        Some(connector) => (connector.open)(declaration),
+        None => Err(unsupported("sources from", &declaration.kind, CONNECTORS.iter())),
+    }
+}
+
+/// Checks what CREATE CONNECTION says, without asking the outside system.
+pub fn check_connection(kind: &str, options: &OptionMap) -> Result<()> {
+    let connector = CONNECTORS.iter().find(|connector| connector.kind == kind);
+    match connector.and_then(|connector| connector.check_connection) {
+        Some(check) => check(options),
+        None => {
+            let connected = CONNECTORS
+                .iter()
+                .filter(|connector| connector.check_connection.is_some());
+            Err(unsupported("connections to", kind, connected))
+        }
+    }
+}
+
+fn unsupported<'a>(what: &str, kind: &str, known: impl Iterator<Item = &'a Connector>) -> Error {
+    let known: Vec<String> = known.map(|connector| connector.kind.to_uppercase()).collect();
+    Error::unsupported(format!("{what} {} are not supported", kind.to_uppercase()))
+        .with_hint(format!("Supported: {}.", known.join(", ")))
 }
 
 /// How far a source has been read: per partition the next offset. A generator has one partition, its event number.
@@ -75,6 +101,23 @@ pub struct SourceRelation {
     pub name: Option<String>,
     pub relation: Relation,
     pub envelope: Envelope,
+}
+
+impl SourceRelation {
+    /// The schema of the source's batches. With [`Envelope::Upsert`] that is not the relation's: a tombstone has NULLs
+    /// in columns that are otherwise NOT NULL, and two columns follow.
+    pub fn batch_schema(&self) -> SchemaRef {
+        let mut columns = self.relation.columns.clone();
+        if self.envelope == Envelope::Upsert {
+            let key = self.relation.key.clone().unwrap_or_default();
+            for (position, column) in columns.iter_mut().enumerate() {
+                column.nullable = !key.contains(&position);
+            }
+            columns.push(Column::new("tombstone", SqlType::Bool, false));
+            columns.push(Column::new("sequence", SqlType::Int8, false));
+        }
+        Relation::new(columns).schema()
+    }
 }
 
 /// A record that could not be decoded, for `millrace.source_errors`.

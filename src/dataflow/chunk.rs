@@ -23,7 +23,7 @@ use timely::Accountable;
 use timely::progress::Antichain;
 use timely::progress::frontier::AntichainRef;
 
-use super::columns::{batch_of, concat_rows, interleave_columns, take_rows};
+use super::columns::{batch_of, bytes_of, concat_rows, interleave_columns, take_rows};
 use super::compare::RowComparator;
 use super::layout::Layout;
 use super::selection::Selection;
@@ -159,11 +159,6 @@ impl ArrowChunk {
     /// Bytes of memory, about.
     pub fn bytes(&self) -> usize {
         *self.0.bytes.get_or_init(|| {
-            let columns = self.rows().columns().iter().map(|column| {
-                let data = column.to_data();
-                data.get_slice_memory_size()
-                    .unwrap_or_else(|_| column.get_array_memory_size())
-            });
             let within_key = match &self.0.within_key {
                 WithinKey::RowHashes(_) if self.layout().is_keyed_by_row() => 0,
                 WithinKey::RowHashes(hashes) => hashes.len() * 8,
@@ -174,7 +169,7 @@ impl ArrowChunk {
                 (Stamps::Each(_), Stamps::Each(_)) => 16,
                 _ => 8,
             };
-            columns.sum::<usize>() + within_key + self.len() * (8 + stamps) + size_of::<Body>()
+            bytes_of(self.rows()) + within_key + self.len() * (8 + stamps) + size_of::<Body>()
         })
     }
 

@@ -12,7 +12,7 @@ use timely::bytes::arc::Bytes;
 use timely::dataflow::channels::ContainerBytes;
 
 use super::chunk::ArrowChunk;
-use super::columns::concat_rows;
+use super::columns::{concat_rows, take_rows};
 use crate::types::{Delta, Stamps, Time};
 
 pub type Stream<'s> = timely::dataflow::Stream<'s, Time, Delta>;
@@ -76,6 +76,23 @@ impl Delta {
             rows: concat_rows(schema, &rows),
             times: Stamps::concat(deltas.iter().map(|delta| (&delta.times, delta.len()))),
             diffs: Stamps::concat(deltas.iter().map(|delta| (&delta.diffs, delta.len()))),
+        }
+    }
+
+    /// The updates with later times.
+    pub fn after(self, time: Time) -> Delta {
+        match &self.times {
+            Stamps::Same(same) if *same > time => self,
+            times => {
+                let rows: Vec<u32> = (0..self.len() as u32)
+                    .filter(|&row| times.get(row as usize) > time)
+                    .collect();
+                Delta {
+                    rows: take_rows(&self.rows, &rows),
+                    times: times.take(&rows),
+                    diffs: self.diffs.take(&rows),
+                }
+            }
         }
     }
 

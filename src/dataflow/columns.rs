@@ -59,3 +59,13 @@ pub fn concat_rows(schema: &SchemaRef, batches: &[&RecordBatch]) -> RecordBatch 
         batches.iter().map(|batch| batch.num_rows()).sum(),
     )
 }
+
+/// Bytes of memory that the rows take, about; buffers shared with other rows are not counted whole.
+pub fn bytes_of(rows: &RecordBatch) -> usize {
+    let columns = rows.columns().iter().map(|column| {
+        let data = column.to_data();
+        data.get_slice_memory_size()
+            .unwrap_or_else(|_| column.get_array_memory_size())
+    });
+    columns.sum()
+}

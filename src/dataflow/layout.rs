@@ -55,7 +55,15 @@ impl Layout {
     }
 
     pub fn key_hashes(&self, rows: &RecordBatch) -> Vec<u64> {
-        hash(self.key_columns(rows), rows.num_rows(), self.seed)
+        self.hashes(self.key_columns(rows), rows.num_rows())
+    }
+
+    /// The hashes of rows of these columns, as of keys.
+    pub fn hashes(&self, columns: Vec<ArrayRef>, rows: usize) -> Vec<u64> {
+        let hashes = hash_columns(&columns, rows, self.seed);
+        #[cfg(test)]
+        let hashes = colliding::collide(hashes, self.seed);
+        hashes
     }
 
     /// The hashes of the columns that are not in the key; those of the key if there are none.
@@ -64,10 +72,9 @@ impl Layout {
             return key_hashes.clone();
         }
         let others = (0..rows.num_columns()).filter(|column| !self.key.contains(column));
-        hash(
+        self.hashes(
             others.map(|column| rows.column(column).clone()).collect(),
             rows.num_rows(),
-            self.seed,
         )
         .into()
     }
@@ -97,13 +104,6 @@ impl Layout {
 /// The worker that keeps a key: hash ranges, so that sorted batches split and join when the number of workers changes.
 pub fn worker_of(key_hash: u64, workers: usize) -> usize {
     ((key_hash as u128 * workers as u128) >> 64) as usize
-}
-
-fn hash(columns: Vec<ArrayRef>, rows: usize, seed: u64) -> Vec<u64> {
-    let hashes = hash_columns(&columns, rows, seed);
-    #[cfg(test)]
-    let hashes = colliding::collide(hashes, seed);
-    hashes
 }
 
 /// Tests that want collisions use a seed that makes them: different rows have one hash, and nothing may go wrong.

@@ -2,6 +2,7 @@
 
 pub mod accumulator;
 pub mod arrange;
+mod backlog;
 pub mod chunk;
 #[cfg(test)]
 mod chunk_tests;
@@ -14,10 +15,18 @@ pub mod errors;
 pub mod evaluate;
 pub mod exchange;
 pub mod layout;
+#[cfg(test)]
+pub mod naive;
 pub mod operator;
 pub mod plan;
+pub mod published;
+pub mod read;
 pub mod render;
 pub mod runtime;
+#[cfg(test)]
+mod runtime_tests;
 mod selection;
+pub mod subscription;
 #[cfg(test)]
 pub mod test_data;
+mod worker;

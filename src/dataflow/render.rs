@@ -2,7 +2,7 @@
 
 use super::collection::Collection;
 use super::context::Context;
-use super::operator::{join, map, reduce, repeat, stateless};
+use super::operator::{Window, join, map, reduce, repeat, stateless, top_k};
 use super::plan::Plan;
 use crate::types::Delta;
 
@@ -14,11 +14,7 @@ pub fn render<'s>(plan: &Plan, context: &mut Context<'s>) -> Collection<'s> {
         Plan::Constant { rows } => {
             let delta = Delta::insert(rows.clone(), context.as_of);
             let rows = stateless::constant(context.scope, delta, context.as_of);
-            Collection {
-                rows,
-                errors: stateless::empty(context.scope),
-                schema,
-            }
+            Collection { rows, errors: stateless::empty(context.scope), schema }
         }
         Plan::Map { .. } | Plan::Filter { .. } => map::chain(plan, context),
         Plan::Union { inputs, .. } => {
@@ -28,28 +24,18 @@ pub fn render<'s>(plan: &Plan, context: &mut Context<'s>) -> Collection<'s> {
             Collection { rows, errors, schema }
         }
         Plan::Repeat { input, count, .. } => repeat::repeat(render(input, context), *count, schema),
-        Plan::Join {
-            left,
-            right,
-            kind,
-            keys,
-            nulls_equal,
-            filter,
-            ..
-        } => {
-            let on = join::On {
-                keys,
-                nulls_equal: *nulls_equal,
-                filter: filter.as_ref(),
-            };
+        Plan::Join { left, right, kind, keys, nulls_equal, filter, .. } => {
+            let on = join::On { keys, nulls_equal: *nulls_equal, filter: filter.as_ref() };
             join::join(left, right, *kind, on, schema, context)
         }
-        Plan::Reduce {
-            input,
-            keys,
-            aggregates,
-            ..
-        } => reduce(render(input, context), keys, aggregates, &schema, context.hash_seed),
-        Plan::TopK { .. } => todo!(),
+        Plan::Reduce { input, keys, aggregates, .. } => {
+            let input = render(input, context);
+            reduce(input, keys, aggregates, &schema, context)
+        }
+        Plan::TopK { input, keys, order, offset, limit, row_number, .. } => {
+            let window = Window { offset: *offset, limit: *limit, row_number: *row_number };
+            let input = render(input, context);
+            top_k(input, keys, order, window, &schema, context)
+        }
     }
 }

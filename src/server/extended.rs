@@ -7,9 +7,10 @@ use std::sync::Arc;
 use datafusion::common::ScalarValue;
 
 use super::decode::parameter;
+use super::failure::Failure;
 use super::request::{Bind, Format, Request, Target, violation};
 use super::rows::{OpenRows, Sent, Wire};
-use super::session_loop::{Connection, Failure};
+use super::session_loop::Connection;
 use super::watch::guard;
 use crate::engine::{Description, Outcome, Prepared, Statement};
 use crate::types::{Error, Relation, Result, SqlState, SqlType};

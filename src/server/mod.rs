@@ -11,9 +11,11 @@
 
 mod cancel;
 mod copy;
+mod copying;
 mod decode;
 mod encode;
 mod extended;
+mod failure;
 mod http;
 mod listener;
 mod reply;

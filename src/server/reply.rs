@@ -20,6 +20,8 @@ use crate::types::{Error, Relation, SqlType};
 /// From this size on, the buffer is written before more is put into it.
 pub(super) const REPLY_BYTES: usize = 32 << 10;
 
+/// A buffer that one long row made larger than this is given back.
+const KEPT_BYTES_MAX: usize = 1 << 20;
 /// Longer values of settings are not reported; no client needs them, and the message has a limit.
 const SETTING_BYTES_MAX: usize = 1 << 10;
 
@@ -49,6 +51,9 @@ impl Replies {
     pub async fn flush(&mut self) -> std::io::Result<()> {
         while !self.buffer.is_empty() {
             self.socket.write_buf(&mut self.buffer).await?;
+        }
+        if self.buffer.capacity() > KEPT_BYTES_MAX {
+            self.buffer = BytesMut::with_capacity(REPLY_BYTES);
         }
         self.socket.flush().await
     }

@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 use super::copy::CopyWriter;
 use super::encode::RowEncoder;
+use super::failure::Failure;
 use super::reply::{REPLY_BYTES, Replies};
 use super::request::Format;
-use super::session_loop::Failure;
-use super::watch::{Interrupt, Watch, guard};
+use super::watch::{Watch, guard};
 use crate::engine::{CopyOptions, RowStream};
 use crate::types::Relation;
 use crate::types::text::TextStyle;
@@ -176,10 +176,4 @@ async fn next_batch(
         }
     };
     Ok(wire.watch.run(next).await??)
-}
-
-impl From<Interrupt> for Failure {
-    fn from(interrupt: Interrupt) -> Self {
-        Failure::Interrupted(interrupt)
-    }
 }

@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::copy::CopyReader;
 use super::extended::Portal;
+use super::failure::{End, Failure, end_of, idle_too_long};
 use super::listener::Slot;
 use super::reply::{Replies, Weight};
-use super::request::{Format, Recovery, Request, RequestError, violation};
+use super::request::{Format, Recovery, Request, RequestError};
 use super::rows::{OpenRows, Sent, Wire, send_copy};
 use super::watch::{Interrupt, Watch, guard};
-use crate::engine::{CopyIn, Outcome, Session, TransactionStatus};
+use crate::engine::{Outcome, Session, TransactionStatus};
 use crate::types::text::TextStyle;
-use crate::types::{Error, Result, SqlState};
+use crate::types::{Error, Result};
 
 /// A session and its wire.
 pub(super) struct Connection {
@@ -25,26 +25,6 @@ pub(super) struct Connection {
     /// Whether an implicit transaction spans the messages up to the next Sync.
     pub in_pipeline: bool,
     _slot: Slot,
-}
-
-/// Why a message was not answered as it wished.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// The client is told, and the connection goes on.
-    Statement(Error),
-    Interrupted(Interrupt),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure::Statement(error)
-    }
-}
-
-/// How a connection ends.
-enum End {
-    Quietly,
-    Saying(Error),
 }
 
 impl Connection {
@@ -203,51 +183,6 @@ impl Connection {
         }
     }
 
-    async fn copy_in(&mut self, mut copy: CopyIn) -> Result<String, Failure> {
-        self.replies.copy_in(copy.columns.columns.len());
-        self.watch.flush(&mut self.replies).await?;
-        match self.receive_copy(&mut copy).await {
-            Ok(()) => Ok(self.watch.run(self.session.copy_end(copy, Ok(()))).await??),
-            Err(failure) => {
-                let error = failure.error();
-                // What copy_end says to an error is that error.
-                let _ = self.watch.run(self.session.copy_end(copy, Err(error))).await;
-                Err(failure)
-            }
-        }
-    }
-
-    async fn receive_copy(&mut self, copy: &mut CopyIn) -> Result<(), Failure> {
-        let mut reader = CopyReader::new(&copy.columns, &copy.options);
-        loop {
-            let is_over = match self.watch.receive().await {
-                Ok(Request::CopyData(data)) => {
-                    reader.feed(&data)?;
-                    false
-                }
-                Ok(Request::CopyDone) => {
-                    reader.finish()?;
-                    true
-                }
-                Ok(Request::CopyFail(message)) => {
-                    let message = format!("COPY from stdin failed: {message}");
-                    return Err(Error::new(SqlState::QUERY_CANCELED, message).into());
-                }
-                // Clients send Sync right after the Execute that started the COPY.
-                Ok(Request::Flush | Request::Sync) => false,
-                Ok(Request::Terminate) => return Err(Interrupt::Gone.into()),
-                Ok(_) => return Err(violation("unexpected message type during COPY from stdin").into()),
-                Err(interrupt) => return Err(interrupt.into()),
-            };
-            while let Some((rows, first_line)) = reader.take_batch(is_over) {
-                self.watch.run(self.session.copy_rows(copy, rows, first_line)).await??;
-            }
-            if is_over {
-                return Ok(());
-            }
-        }
-    }
-
     pub fn complete(&mut self, tag: Option<String>) {
         self.send_notices();
         match tag {
@@ -279,7 +214,8 @@ impl Connection {
         if self.session.transaction_status() == TransactionStatus::InTransaction {
             self.session.fail_transaction();
         }
-        Ok(())
+        // Some clients send the Sync that ends a failed pipeline only once they have seen the error.
+        self.watch.flush(&mut self.replies).await.map_err(end_of)
     }
 
     async fn sync(&mut self) -> Result<(), End> {
@@ -346,46 +282,6 @@ impl Connection {
 
 /// How long a client that must go has to take the reason.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-impl Failure {
-    /// What the client is told.
-    pub fn error(&self) -> Error {
-        match self {
-            Failure::Statement(error) => error.clone(),
-            Failure::Interrupted(Interrupt::Cancelled) => {
-                Error::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
-            }
-            Failure::Interrupted(Interrupt::TimedOut) => {
-                Error::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout")
-            }
-            Failure::Interrupted(Interrupt::Request(request)) => request.error.clone(),
-            Failure::Interrupted(Interrupt::Shutdown) => shutting_down(),
-            Failure::Interrupted(Interrupt::Gone) => {
-                Error::new(SqlState::CONNECTION_FAILURE, "connection to client lost")
-            }
-        }
-    }
-}
-
-fn end_of(interrupt: Interrupt) -> End {
-    match interrupt {
-        Interrupt::Gone | Interrupt::Cancelled | Interrupt::TimedOut => End::Quietly,
-        Interrupt::Shutdown => End::Saying(shutting_down()),
-        Interrupt::Request(request) => End::Saying(request.error),
-    }
-}
-
-pub(super) fn shutting_down() -> Error {
-    Error::new(
-        SqlState::ADMIN_SHUTDOWN,
-        "terminating connection due to administrator command",
-    )
-}
-
-fn idle_too_long() -> Error {
-    let message = "terminating connection due to idle-in-transaction timeout";
-    Error::new(SqlState::IDLE_IN_TRANSACTION_TIMEOUT, message)
-}
 
 /// A duration as SHOW prints it: a number with a unit, or without one in milliseconds.
 fn duration_of(value: &str) -> Option<Duration> {

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 use datafusion::physical_expr::PhysicalExpr;
 
-use crate::types::{ObjectId, Relation, SqlType, Time};
+use crate::types::{Error, ObjectId, Relation, Result, SqlState, SqlType, Time};
 
 /// What a session gives to planning.
 #[derive(Clone, Debug)]
@@ -56,6 +58,25 @@ pub struct Planned {
     pub reads: BTreeSet<RelationRef>,
     /// What names were resolved to: views themselves, not what they read.
     pub depends_on: Vec<ObjectId>,
+    /// Functions in it that may give something else the next time (`now`, `random`), as they were written; a
+    /// materialized view refuses them.
+    pub volatile: Vec<String>,
+}
+
+impl Planned {
+    /// The plan with values in the places of its parameters.
+    pub fn bind(&self, values: &[ScalarValue]) -> Result<Planned> {
+        if values.len() != self.parameters.len() {
+            let message = format!("{} parameters are given, {} are needed", values.len(), self.parameters.len());
+            return Err(Error::new(SqlState::PROTOCOL_VIOLATION, message));
+        }
+        if values.is_empty() {
+            return Ok(self.clone());
+        }
+        let values = values.iter().map(|value| ScalarAndMetadata::new(value.clone(), None));
+        let logical = self.logical.clone().replace_params_with_values(&ParamValues::List(values.collect()))?;
+        Ok(Planned { logical, parameters: vec![], ..self.clone() })
+    }
 }
 
 /// Expressions over the rows of one relation (RETURNING).
@@ -109,4 +130,14 @@ pub struct DeletePlan {
     /// The table's columns.
     pub rows: Planned,
     pub returning: Option<Projection>,
+}
+
+/// How the rows of a COPY FROM become the table's.
+#[derive(Clone, Debug)]
+pub struct CopyPlan {
+    pub table: ObjectId,
+    /// What the client sends.
+    pub copied: Relation,
+    /// The table's columns, from those that the client sends.
+    pub complete: Projection,
 }

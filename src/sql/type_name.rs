@@ -159,3 +159,25 @@ fn microseconds(precision: Option<u64>, written: &DataType) -> Result<()> {
 fn invalid(message: String) -> Error {
     Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
 }
+
+/// What pg_type calls a type, and a cast to it as an output column.
+pub fn internal_name(sql_type: &SqlType) -> String {
+    match sql_type {
+        SqlType::Bool => "bool",
+        SqlType::Int2 => "int2",
+        SqlType::Int4 => "int4",
+        SqlType::Int8 => "int8",
+        SqlType::Float4 => "float4",
+        SqlType::Float8 => "float8",
+        SqlType::Numeric(_) => "numeric",
+        SqlType::Varchar(_) => "varchar",
+        SqlType::Char(_) => "bpchar",
+        SqlType::InternalChar => "char",
+        SqlType::Time => "time",
+        SqlType::Timestamp => "timestamp",
+        SqlType::Timestamptz => "timestamptz",
+        SqlType::Array(element) => return internal_name(element),
+        other => return other.to_string(),
+    }
+    .to_string()
+}

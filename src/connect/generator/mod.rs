@@ -3,6 +3,8 @@
 
 mod counter;
 pub mod nexmark;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::ops::Range;

@@ -110,6 +110,10 @@ impl Accumulator {
         Accumulator { accumulates, states }
     }
 
+    pub fn accumulates(&self) -> Accumulates {
+        self.accumulates
+    }
+
     /// Makes room for groups `0..groups`; new ones have accumulated nothing.
     pub fn resize(&mut self, groups: usize) {
         match &mut self.states {

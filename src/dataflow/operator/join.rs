@@ -225,7 +225,7 @@ fn with_partner<'s>(
     partner_schema: &SchemaRef,
     keys: Vec<(usize, usize)>,
     nulls_equal: bool,
-    context: &Context<'s>,
+    context: &mut Context<'s>,
 ) -> Stream<'s> {
     let both = concat_schemas(&kept.schema, partner_schema);
     let pairing = Pairing {
@@ -240,7 +240,7 @@ fn with_partner<'s>(
 }
 
 /// Each value of these columns once.
-fn distinct<'s>(rows: Stream<'s>, schema: &SchemaRef, columns: Vec<usize>, context: &Context<'s>) -> Collection<'s> {
+fn distinct<'s>(rows: Stream<'s>, schema: &SchemaRef, columns: Vec<usize>, context: &mut Context<'s>) -> Collection<'s> {
     let schema: SchemaRef = Arc::new(schema.project(&columns).expect("the columns are there"));
     let projected = schema.clone();
     let rows = each(rows, "project", move |delta| {
@@ -264,7 +264,7 @@ fn distinct<'s>(rows: Stream<'s>, schema: &SchemaRef, columns: Vec<usize>, conte
         &all,
         &[],
         &schema,
-        context.hash_seed,
+        context,
     )
 }
 

@@ -1,12 +1,35 @@
-//! The operators that plans are rendered to: a thin driver each, which knows frontiers, around logic that does not.
+//! The operators that [`render`](super::render::render) builds dataflows of, one file each.
 
+mod changed;
+mod extremes;
 pub mod flatten;
+mod fold;
+mod gather;
+mod generic;
+mod groups;
+#[cfg(test)]
+mod harness;
+mod heads;
 pub mod join;
 mod join_matches;
 mod join_pairs;
+mod ledger;
 pub mod map;
+mod matcher;
+mod partial;
 mod reduce;
+#[cfg(test)]
+mod reduce_tests;
 pub mod repeat;
+mod results;
+mod seek;
 pub mod stateless;
+mod tally;
+mod top_k;
+#[cfg(test)]
+mod top_k_tests;
+mod upsert;
 
 pub use reduce::reduce;
+pub use top_k::{Window, top_k};
+pub use upsert::upsert;

@@ -278,10 +278,10 @@ mod tests {
             (SqlType::Bytea, "00ff"),
             (SqlType::Date, "ffffd533"),
             (SqlType::Date, "7fffffff"),
-            (SqlType::Time, "00000008ab1f3ba0"),
-            (SqlType::Timestamp, "fffca2fecc6fe000"),
+            (SqlType::Time, "00000008ab1c58a0"),
+            (SqlType::Timestamp, "fffca2fec4c82000"),
             (SqlType::Timestamptz, "8000000000000000"),
-            (SqlType::Interval, "000000036c8cbe81000000030000000e"),
+            (SqlType::Interval, "000000036c8bc081000000030000000e"),
             (SqlType::Uuid, "a0eebc999c0b4ef8bb6d6bb9bd380a11"),
             (SqlType::Oid, "000004eb"),
             (SqlType::InternalChar, "72"),
@@ -305,7 +305,7 @@ mod tests {
                 .collect();
             numeric_text(&bytes)
         };
-        assert_eq!(text("0000000000000000").unwrap(), "0.0");
+        assert_eq!(text("0000000000000000").unwrap(), "0000.0");
         assert_eq!(text("0002000040000002007b1194").unwrap(), "-0123.45");
         assert_eq!(text("0001fffe0000000503e8").unwrap(), "0.00001");
         assert_eq!(text("00010001000000000001").unwrap(), "00010000.0");

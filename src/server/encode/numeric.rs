@@ -69,8 +69,11 @@ impl<'a> NumericWriter<'a> {
     /// `digits` are those of the unscaled value.
     fn write_digits(&self, is_negative: bool, mut digits: &[u8], out: &mut BytesMut) {
         let mut scale = self.scale;
-        while let (true, true, Some((0, front))) = (self.is_trimmed, scale > 0, digits.split_last()) {
-            (digits, scale) = (front, scale - 1);
+        if self.is_trimmed {
+            let zeros = digits.iter().rev().take_while(|&&digit| digit == 0).count();
+            let cut = if digits.len() == zeros { scale } else { zeros.min(scale) };
+            digits = &digits[..digits.len() - cut.min(digits.len())];
+            scale -= cut;
         }
         let whole_groups = digits.len().saturating_sub(scale).div_ceil(4);
         let mut groups = [0_u16; GROUPS_MAX];

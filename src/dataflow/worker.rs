@@ -1,0 +1,593 @@
+//! One worker: applies commands, steps the dataflows, publishes what they have sealed, and sleeps when there is nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use arrow::datatypes::SchemaRef;
+use differential_dataflow::trace::{BatchReader, TraceReader};
+use timely::container::NoopBuilder;
+use timely::dataflow::{InputHandle, Scope};
+use timely::progress::Antichain;
+
+use super::arrange::arrange;
+use super::collection::{Batch, Collection, Stream, Trace};
+use super::context::{Context, Import, Kept, Pace, Source};
+use super::layout::Layout;
+use super::operator::{stateless, upsert};
+use super::plan::Plan;
+use super::published::{PublishedObject, SharedBatch, Snapshot};
+use super::render::render;
+use super::runtime::{Arrangement, Command, HistoryStep, InputKind, Message, Shared, error_layout, key_or_all};
+use crate::types::{Delta, ObjectId, Time};
+
+/// Messages after which the dataflows get their turn.
+const TURN_MESSAGES: usize = 256;
+
+/// Rows of history that a view takes in per turn.
+const TURN_HISTORY_ROWS: usize = 262_144;
+
+type Input = InputHandle<Time, NoopBuilder<Delta>>;
+
+/// Works until told to stop. What panics here leaves dataflows half done, so the whole process goes, loudly.
+pub fn run(timely: &mut timely::worker::Worker, messages: Receiver<Message>, shared: Arc<Shared>) {
+    let index = timely.index();
+    let mut worker = Worker {
+        timely,
+        shared,
+        objects: BTreeMap::new(),
+        now: 0,
+    };
+    if catch_unwind(AssertUnwindSafe(|| worker.work(&messages))).is_err() {
+        tracing::error!(worker = index, "a worker has panicked; the process ends");
+        std::process::abort();
+    }
+}
+
+struct Worker<'a> {
+    timely: &'a mut timely::worker::Worker,
+    shared: Arc<Shared>,
+    objects: BTreeMap<ObjectId, Object>,
+    /// No row with an earlier time will be fed.
+    now: Time,
+}
+
+/// What this worker knows of an object.
+enum Object {
+    /// Fed to the views that read it.
+    Append {
+        schema: SchemaRef,
+        views: Vec<ObjectId>,
+    },
+    Running(Box<Dataflow>),
+}
+
+/// A dataflow that keeps an object.
+struct Dataflow {
+    published: Arc<PublishedObject>,
+    /// Of a table or upsert source.
+    input: Option<Input>,
+    /// Of a view, by the append inputs that it reads.
+    feeds: BTreeMap<ObjectId, Feed>,
+    rows: Kept,
+    errors: Kept,
+    /// Other arrangements of the same rows, by the objects that keep them.
+    indexes: BTreeMap<ObjectId, Kept>,
+    /// The object that this is an index of.
+    on: Option<ObjectId>,
+    as_of: Time,
+    pace: Rc<Pace>,
+    _imports: Vec<Import>,
+    arrangements: Vec<(String, Trace)>,
+    last: Option<Last>,
+}
+
+/// An append input of a view.
+struct Feed {
+    handle: Input,
+    history: VecDeque<HistoryStep>,
+    /// Live rows that wait until the history is complete.
+    live: Option<Vec<Delta>>,
+}
+
+/// What was published last: the batches, which as long as they are kept have addresses of their own, and their chunks.
+struct Last {
+    upper: Time,
+    since: Time,
+    rows: Vec<(Batch, SharedBatch)>,
+    errors: Vec<(Batch, SharedBatch)>,
+}
+
+impl Worker<'_> {
+    fn work(&mut self, messages: &Receiver<Message>) {
+        loop {
+            let mut busy = false;
+            for message in messages.try_iter().take(TURN_MESSAGES) {
+                busy = true;
+                if matches!(message, Message::Stop) {
+                    self.objects.values_mut().for_each(Object::stop);
+                    self.objects.clear();
+                    return;
+                }
+                self.receive(message);
+            }
+            busy |= self.take_in_history();
+            // After a message the wake-up is spent, and more may have come: only who had nothing to do may sleep.
+            if busy {
+                self.timely.step();
+            } else {
+                self.timely.step_or_park(None);
+            }
+            self.publish();
+        }
+    }
+
+    fn receive(&mut self, message: Message) {
+        match message {
+            Message::Command(command) => self.apply(command),
+            Message::Feed { input, delta } => self.feed(input, delta),
+            Message::History { view, input, step } => {
+                if let Some(feed) = self.dataflow(view).and_then(|dataflow| dataflow.feeds.get_mut(&input)) {
+                    feed.history.push_back(step);
+                }
+            }
+            Message::Arrangements { reply } => {
+                // Who asked may have gone.
+                let _ = reply.send(self.arrangements());
+            }
+            Message::Stop => {}
+        }
+    }
+
+    fn apply(&mut self, command: Command) {
+        match command {
+            Command::CreateInput {
+                id,
+                kind: InputKind::Append,
+                schema,
+                ..
+            } => {
+                self.objects.insert(id, Object::Append { schema, views: vec![] });
+            }
+            Command::CreateInput {
+                id,
+                kind: InputKind::Table { key },
+                schema,
+                from,
+            } => {
+                self.create_input(id, &schema, key, from, |rows, layout| arrange(rows, layout, "table"));
+            }
+            Command::CreateInput {
+                id,
+                kind: InputKind::Upsert { key },
+                schema,
+                from,
+            } => {
+                self.create_input(id, &schema, key, from, |rows, layout| upsert(rows, layout, "upsert"));
+            }
+            Command::CreateView { id, plan, as_of, key } => self.create_view(id, &plan, as_of, &key),
+            Command::CreateIndex { id, on, key } => self.create_index(id, on, &key),
+            Command::Drop { id } => self.drop_object(id),
+            Command::Advance { to } => self.advance(to),
+            Command::Compact { to } => self.compact(to),
+        }
+    }
+
+    fn dataflow(&mut self, id: ObjectId) -> Option<&mut Dataflow> {
+        match self.objects.get_mut(&id) {
+            Some(Object::Running(dataflow)) => Some(dataflow),
+            _ => None,
+        }
+    }
+
+    fn create_input(
+        &mut self,
+        id: ObjectId,
+        schema: &SchemaRef,
+        key: Vec<usize>,
+        from: Time,
+        keep: for<'s> fn(Stream<'s>, &Arc<Layout>) -> super::collection::Arranged<'s>,
+    ) {
+        let Some(published) = self.shared.published.get(id) else {
+            return;
+        };
+        let seed = self.shared.options.hash_seed;
+        let layout = Layout::hashed(schema.clone(), key_or_all(&key, schema), seed);
+        let mut input = Input::new_with_builder();
+        let (rows, errors) = self.timely.dataflow_named(&format!("input {id}"), |scope| {
+            let rows = keep(input.to_stream(scope), &layout);
+            let errors = arrange(stateless::empty(scope), &error_layout(seed), "errors");
+            (rows.trace, errors.trace)
+        });
+        input.advance_to(self.now.max(from));
+        let arrangements = vec![("rows".to_string(), rows.clone())];
+        let (rows, errors) = (
+            Kept { layout, trace: rows },
+            Kept {
+                layout: error_layout(seed),
+                trace: errors,
+            },
+        );
+        let mut dataflow = Dataflow::new(published, rows, errors, from);
+        (dataflow.input, dataflow.arrangements) = (Some(input), arrangements);
+        self.objects.insert(id, Object::Running(Box::new(dataflow)));
+    }
+
+    fn create_view(&mut self, id: ObjectId, plan: &Plan, as_of: Time, key: &[usize]) {
+        let Some(published) = self.shared.published.get(id) else {
+            return;
+        };
+        let seed = self.shared.options.hash_seed;
+        let schema = plan.schema();
+        let layout = Layout::hashed(schema.clone(), key_or_all(key, &schema), seed);
+        let mut feeds = BTreeMap::new();
+        let objects = &self.objects;
+        let built = self.timely.dataflow_named(&format!("view {id}"), |scope| {
+            let sources = plan
+                .objects()
+                .into_iter()
+                .filter_map(|object| Some((object, source(object, objects.get(&object)?, scope, &mut feeds))));
+            let mut context = Context::new(scope, as_of, seed, sources.collect());
+            let collection = render(plan, &mut context);
+            let rows = context.arrange(collection.rows, &layout, "rows").trace;
+            let errors = context.arrange(collection.errors, &error_layout(seed), "errors").trace;
+            (rows, errors, context.finish())
+        });
+        let (rows, errors, (pace, imports, arrangements)) = built;
+        for &input in feeds.keys() {
+            if let Some(Object::Append { views, .. }) = self.objects.get_mut(&input) {
+                views.push(id);
+            }
+        }
+        let (rows, errors) = (
+            Kept { layout, trace: rows },
+            Kept {
+                layout: error_layout(seed),
+                trace: errors,
+            },
+        );
+        let dataflow = Dataflow::new(published, rows, errors, as_of);
+        let dataflow = Dataflow {
+            feeds,
+            pace,
+            _imports: imports,
+            arrangements,
+            ..dataflow
+        };
+        self.objects.insert(id, Object::Running(Box::new(dataflow)));
+    }
+
+    /// An index is a view of all rows whose arrangement is known to the object it is on.
+    fn create_index(&mut self, id: ObjectId, on: ObjectId, key: &[usize]) {
+        let Some(dataflow) = self.dataflow(on) else { return };
+        let (schema, since) = (dataflow.rows.layout.schema.clone(), dataflow.rows.since());
+        self.create_view(id, &Plan::Get { object: on, schema }, since, key);
+        let Some(index) = self.dataflow(id) else { return };
+        index.on = Some(on);
+        let kept = index.rows.clone();
+        if let Some(dataflow) = self.dataflow(on) {
+            dataflow.indexes.insert(id, kept);
+        }
+    }
+
+    fn drop_object(&mut self, id: ObjectId) {
+        let Some(mut object) = self.objects.remove(&id) else {
+            return;
+        };
+        object.stop();
+        let Object::Running(dataflow) = &object else { return };
+        for input in dataflow.feeds.keys() {
+            if let Some(Object::Append { views, .. }) = self.objects.get_mut(input) {
+                views.retain(|view| *view != id);
+            }
+        }
+        if let Some(on) = dataflow.on.and_then(|on| self.dataflow(on)) {
+            on.indexes.remove(&id);
+        }
+    }
+
+    fn feed(&mut self, input: ObjectId, mut delta: Delta) {
+        let views = match self.objects.get_mut(&input) {
+            Some(Object::Append { views, .. }) => views.clone(),
+            Some(Object::Running(dataflow)) => {
+                if let Some(input) = &mut dataflow.input {
+                    input.send_batch(&mut delta);
+                }
+                return;
+            }
+            None => return,
+        };
+        for view in views {
+            if let Some(dataflow) = self.dataflow(view) {
+                let as_of = dataflow.as_of;
+                if let Some(feed) = dataflow.feeds.get_mut(&input) {
+                    feed.feed(delta.clone(), as_of);
+                }
+            }
+        }
+    }
+
+    fn advance(&mut self, to: Time) {
+        self.now = self.now.max(to);
+        for object in self.objects.values_mut() {
+            let Object::Running(dataflow) = object else { continue };
+            let inputs = dataflow
+                .feeds
+                .values_mut()
+                .filter(|feed| feed.live.is_none())
+                .map(|feed| &mut feed.handle);
+            for input in dataflow.input.iter_mut().chain(inputs) {
+                if *input.time() < to {
+                    input.advance_to(to);
+                }
+            }
+        }
+    }
+
+    fn compact(&mut self, to: Time) {
+        for object in self.objects.values_mut() {
+            let Object::Running(dataflow) = object else { continue };
+            let to = Antichain::from_elem(dataflow.published.compact(to));
+            for kept in [&mut dataflow.rows, &mut dataflow.errors]
+                .into_iter()
+                .chain(dataflow.indexes.values_mut())
+            {
+                kept.trace.set_logical_compaction(to.borrow());
+            }
+        }
+    }
+
+    /// Gives history to the views that keep up with it; true if there was some.
+    fn take_in_history(&mut self) -> bool {
+        let mut busy = false;
+        for object in self.objects.values_mut() {
+            let Object::Running(dataflow) = object else { continue };
+            let Dataflow {
+                feeds,
+                pace,
+                published,
+                as_of,
+                ..
+            } = dataflow.as_mut();
+            for feed in feeds.values_mut().filter(|feed| !feed.history.is_empty()) {
+                busy = true;
+                if pace.put_off.get() == 0 {
+                    let rows = feed.take_in(*as_of, self.now);
+                    published.history.leave(rows);
+                }
+            }
+        }
+        busy
+    }
+
+    fn publish(&mut self) {
+        let index = self.timely.index();
+        let mut moved = false;
+        for object in self.objects.values_mut() {
+            if let Object::Running(dataflow) = object {
+                moved |= dataflow.publish(index);
+            }
+        }
+        if moved {
+            (self.shared.on_progress)();
+        }
+    }
+
+    fn arrangements(&self) -> Vec<Arrangement> {
+        let worker = self.timely.index();
+        let mut arrangements = vec![];
+        for (&object, kept) in &self.objects {
+            let Object::Running(dataflow) = kept else { continue };
+            for (operator, trace) in &dataflow.arrangements {
+                let mut arrangement = Arrangement {
+                    object,
+                    operator: operator.clone(),
+                    worker,
+                    rows: 0,
+                    bytes: 0,
+                    batches: 0,
+                };
+                trace.map_batches(|batch| {
+                    arrangement.rows += batch.len();
+                    arrangement.bytes += batch.chunks.iter().map(|chunk| chunk.bytes()).sum::<usize>();
+                    arrangement.batches += 1;
+                });
+                arrangements.push(arrangement);
+            }
+        }
+        arrangements
+    }
+}
+
+/// What a view's plan reads of an object.
+fn source<'s>(
+    id: ObjectId,
+    object: &Object,
+    scope: Scope<'s, Time>,
+    feeds: &mut BTreeMap<ObjectId, Feed>,
+) -> Source<'s> {
+    match object {
+        Object::Append { schema, .. } => {
+            let mut handle = Input::new_with_builder();
+            let rows = handle.to_stream(scope);
+            feeds.insert(
+                id,
+                Feed {
+                    handle,
+                    history: VecDeque::new(),
+                    live: Some(vec![]),
+                },
+            );
+            Source::Stream(Collection {
+                rows,
+                errors: stateless::empty(scope),
+                schema: schema.clone(),
+            })
+        }
+        Object::Running(dataflow) => {
+            let rows = [&dataflow.rows]
+                .into_iter()
+                .chain(dataflow.indexes.values())
+                .cloned()
+                .collect();
+            Source::Kept {
+                rows,
+                errors: dataflow.errors.clone(),
+            }
+        }
+    }
+}
+
+impl Object {
+    /// What is left to do needs not be done any more.
+    fn stop(&mut self) {
+        if let Object::Running(dataflow) = self {
+            dataflow.pace.stopped.set(true);
+        }
+    }
+}
+
+impl Kept {
+    fn since(&self) -> Time {
+        self.trace
+            .clone()
+            .get_logical_compaction()
+            .first()
+            .copied()
+            .unwrap_or(Time::MAX)
+    }
+
+    /// Complete at times before this one. Merges may join all that is.
+    fn complete(&mut self) -> Time {
+        let mut upper = Antichain::new();
+        self.trace.read_upper(&mut upper);
+        self.trace.set_physical_compaction(upper.borrow());
+        upper.first().copied().unwrap_or(Time::MAX)
+    }
+
+    /// The batches there are; those that were there before share their chunks with what was published then.
+    fn shared(&self, last: &[(Batch, SharedBatch)]) -> Vec<(Batch, SharedBatch)> {
+        let mut batches = vec![];
+        self.trace.map_batches(|batch| {
+            if !batch.is_empty() {
+                let known = last.iter().find(|(known, _)| Rc::ptr_eq(known, batch));
+                let chunks = known.map_or_else(|| batch.chunks.clone().into(), |(_, chunks)| chunks.clone());
+                batches.push((batch.clone(), chunks));
+            }
+        });
+        batches
+    }
+}
+
+impl Dataflow {
+    fn new(published: Arc<PublishedObject>, mut rows: Kept, mut errors: Kept, as_of: Time) -> Self {
+        let since = Antichain::from_elem(as_of);
+        rows.trace.set_logical_compaction(since.borrow());
+        errors.trace.set_logical_compaction(since.borrow());
+        Dataflow {
+            published,
+            input: None,
+            feeds: BTreeMap::new(),
+            rows,
+            errors,
+            indexes: BTreeMap::new(),
+            on: None,
+            as_of,
+            pace: Rc::default(),
+            _imports: vec![],
+            arrangements: vec![],
+            last: None,
+        }
+    }
+
+    /// Shows what is new, if anything is; true if more is complete.
+    fn publish(&mut self, worker: usize) -> bool {
+        let upper = self.rows.complete().min(self.errors.complete());
+        for kept in self.indexes.values_mut() {
+            kept.complete();
+        }
+        let since = self.rows.since();
+        let none = Last {
+            upper: 0,
+            since: 0,
+            rows: vec![],
+            errors: vec![],
+        };
+        let before = self.last.as_ref().unwrap_or(&none);
+        let next = Last {
+            upper,
+            since,
+            rows: self.rows.shared(&before.rows),
+            errors: self.errors.shared(&before.errors),
+        };
+        let moved = self.last.is_none() || upper != before.upper;
+        let same = |left: &[(Batch, SharedBatch)], right: &[(Batch, SharedBatch)]| {
+            left.len() == right.len()
+                && left
+                    .iter()
+                    .zip(right)
+                    .all(|(left, right)| Rc::ptr_eq(&left.0, &right.0))
+        };
+        let unchanged = since == before.since && same(&before.rows, &next.rows) && same(&before.errors, &next.errors);
+        if moved || !unchanged {
+            let chunks = |batches: &[(Batch, SharedBatch)]| batches.iter().map(|(_, chunks)| chunks.clone()).collect();
+            let snapshot = Snapshot {
+                rows: chunks(&next.rows),
+                errors: chunks(&next.errors),
+                since,
+                upper,
+            };
+            self.published.publish(worker, snapshot);
+            self.last = Some(next);
+        }
+        moved
+    }
+}
+
+impl Feed {
+    /// Live rows; those that the history holds too are left out.
+    fn feed(&mut self, delta: Delta, as_of: Time) {
+        let delta = delta.after(as_of);
+        match &mut self.live {
+            Some(waiting) => waiting.push(delta),
+            None => self.send(delta),
+        }
+    }
+
+    fn send(&mut self, mut delta: Delta) {
+        if !delta.is_empty() {
+            self.handle.send_batch(&mut delta);
+        }
+    }
+
+    /// Takes in some history; gives the number of its rows.
+    fn take_in(&mut self, as_of: Time, now: Time) -> usize {
+        let mut rows = 0;
+        while rows < TURN_HISTORY_ROWS {
+            match self.history.pop_front() {
+                Some(HistoryStep::Rows(delta)) => {
+                    rows += delta.len();
+                    self.send(delta);
+                }
+                Some(HistoryStep::Advance(to)) => self.advance_to(to.min(as_of)),
+                Some(HistoryStep::Close) => {
+                    self.advance_to(as_of);
+                    for delta in self.live.take().unwrap_or_default() {
+                        self.send(delta);
+                    }
+                    self.advance_to(now);
+                }
+                None => break,
+            }
+        }
+        rows
+    }
+
+    fn advance_to(&mut self, to: Time) {
+        if *self.handle.time() < to {
+            self.handle.advance_to(to);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Syntax that stands for function calls: EXTRACT, SUBSTRING, TRIM, AT TIME ZONE, ARRAY[..], subscripts and their like.
+
+use datafusion::logical_expr::planner::{PlannerResult, RawFieldAccessExpr};
+use datafusion::logical_expr::{Expr, GetFieldAccess, lit};
+use sqlparser::ast::{self, AccessExpr, CeilFloorKind, Subscript, TrimWhereField};
+
+use super::Binder;
+use super::cast::explicit;
+use super::expression::Place;
+use super::literal::string;
+use super::scope::Scope;
+use crate::sql::function::planners;
+use crate::sql::type_name::sql_type;
+use crate::types::{Error, Result, SqlState, SqlType};
+
+impl Binder<'_> {
+    pub(super) fn special_syntax(&mut self, expression: &ast::Expr, scope: &Scope, place: Place) -> Result<Expr> {
+        use ast::Expr as Ast;
+        match expression {
+            Ast::Extract { field, expr, .. } => {
+                let from = self.expression(expr, scope, place)?;
+                let field = field.to_string().trim_matches('\'').to_lowercase();
+                self.call_one_of(&["extract", "date_part"], vec![string(&field), from])
+            }
+            Ast::AtTimeZone { timestamp, time_zone } => {
+                let moment = self.expression(timestamp, scope, place)?;
+                let zone = self.expression(time_zone, scope, place)?;
+                let zone = self.parameters.decide(zone, &SqlType::Text);
+                self.call_one_of(&["timezone"], vec![zone, moment])
+            }
+            Ast::Position { expr, r#in } => {
+                let part = self.expression(expr, scope, place)?;
+                let whole = self.expression(r#in, scope, place)?;
+                self.call_one_of(&["position", "strpos"], vec![whole, part])
+            }
+            Ast::Substring { expr, substring_from, substring_for, .. } => {
+                let mut arguments = vec![self.expression(expr, scope, place)?];
+                match (substring_from, substring_for) {
+                    (Some(from), _) => arguments.push(self.expression(from, scope, place)?),
+                    (None, _) => arguments.push(lit(1_i32)),
+                }
+                if let Some(length) = substring_for {
+                    arguments.push(self.expression(length, scope, place)?);
+                }
+                self.call_one_of(&["substring", "substr"], arguments)
+            }
+            Ast::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+                let mut arguments = vec![
+                    self.expression(expr, scope, place)?,
+                    self.expression(overlay_what, scope, place)?,
+                    self.expression(overlay_from, scope, place)?,
+                ];
+                if let Some(length) = overlay_for {
+                    arguments.push(self.expression(length, scope, place)?);
+                }
+                self.call_one_of(&["overlay"], arguments)
+            }
+            Ast::Trim { expr, trim_where, trim_what, trim_characters } => {
+                let mut arguments = vec![self.expression(expr, scope, place)?];
+                let characters = trim_what.as_deref().or_else(|| trim_characters.as_ref().and_then(|all| all.first()));
+                if let Some(characters) = characters {
+                    arguments.push(self.expression(characters, scope, place)?);
+                }
+                let name = match trim_where {
+                    Some(TrimWhereField::Leading) => "ltrim",
+                    Some(TrimWhereField::Trailing) => "rtrim",
+                    _ => "btrim",
+                };
+                self.call_one_of(&[name], arguments)
+            }
+            Ast::Ceil { expr, field: CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) } => {
+                let argument = self.expression(expr, scope, place)?;
+                self.call_one_of(&["ceil"], vec![argument])
+            }
+            Ast::Floor { expr, field: CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) } => {
+                let argument = self.expression(expr, scope, place)?;
+                self.call_one_of(&["floor"], vec![argument])
+            }
+            Ast::Tuple(_) => Err(Error::unsupported("a row as a value is not supported")),
+            other => Err(Error::unsupported(format!("{other} is not supported"))),
+        }
+    }
+
+    fn call_one_of(&mut self, names: &[&str], arguments: Vec<Expr>) -> Result<Expr> {
+        let function = names.iter().find_map(|name| self.scalar(name).ok());
+        let function = function.ok_or_else(|| Error::unsupported(format!("{} is not supported", names[0])))?;
+        Ok(function.call(arguments))
+    }
+
+    /// `DATE '2026-01-31'`
+    pub(super) fn typed_string(&mut self, typed: &ast::TypedString) -> Result<Expr> {
+        let to = sql_type(&typed.data_type)?;
+        let text = self.literal(&typed.value)?;
+        self.cast_bound(text, &to)
+    }
+
+    pub(super) fn array(&mut self, elements: &[ast::Expr], scope: &Scope, place: Place) -> Result<Expr> {
+        let mut bound = Vec::new();
+        for element in elements {
+            bound.push(self.expression(element, scope, place)?);
+        }
+        if bound.is_empty() {
+            return Err(Error::new(SqlState::INDETERMINATE_DATATYPE, "cannot determine type of empty array")
+                .with_hint("Explicitly cast to the desired type, for example ARRAY[]::integer[]."));
+        }
+        self.decide_together(&mut bound, &scope.schema)?;
+        for planner in planners() {
+            match planner.plan_array_literal(bound, &scope.schema)? {
+                PlannerResult::Planned(array) => return Ok(array),
+                PlannerResult::Original(elements) => bound = elements,
+            }
+        }
+        self.call_one_of(&["make_array"], bound)
+    }
+
+    /// `a[1]`, `a[1:2]`
+    pub(super) fn subscripts(
+        &mut self,
+        root: &ast::Expr,
+        chain: &[AccessExpr],
+        scope: &Scope,
+        place: Place,
+    ) -> Result<Expr> {
+        let mut value = self.expression(root, scope, place)?;
+        for access in chain {
+            let field_access = match access {
+                AccessExpr::Subscript(Subscript::Index { index }) => {
+                    let key = self.expression(index, scope, place)?;
+                    GetFieldAccess::ListIndex { key: Box::new(explicit(key, &SqlType::Int8)) }
+                }
+                AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride: None }) => {
+                    let mut bound = |side: &Option<ast::Expr>, default: i64| match side {
+                        Some(side) => Ok::<_, Error>(explicit(self.expression(side, scope, place)?, &SqlType::Int8)),
+                        None => Ok(lit(default)),
+                    };
+                    GetFieldAccess::ListRange {
+                        start: Box::new(bound(lower_bound, 1)?),
+                        stop: Box::new(bound(upper_bound, i64::from(i32::MAX))?),
+                        stride: Box::new(lit(1_i64)),
+                    }
+                }
+                other => return Err(Error::unsupported(format!("the access {other} is not supported"))),
+            };
+            value = self.access(value, field_access, scope)?;
+        }
+        Ok(value)
+    }
+
+    fn access(&mut self, value: Expr, field_access: GetFieldAccess, scope: &Scope) -> Result<Expr> {
+        let mut raw = RawFieldAccessExpr { field_access, expr: value };
+        for planner in planners() {
+            match planner.plan_field_access(raw, &scope.schema)? {
+                PlannerResult::Planned(expression) => return Ok(expression),
+                PlannerResult::Original(original) => raw = original,
+            }
+        }
+        Err(Error::unsupported("subscripts are not supported"))
+    }
+
+    /// The only collation is by bytes; asking for it, or for the default, changes nothing.
+    pub(super) fn collate(
+        &mut self,
+        inner: &ast::Expr,
+        collation: &ast::ObjectName,
+        scope: &Scope,
+        place: Place,
+    ) -> Result<Expr> {
+        let name = crate::sql::statement::Name::of_object(collation)?;
+        match name.name.as_str() {
+            "default" | "C" | "POSIX" | "ucs_basic" => self.expression(inner, scope, place),
+            other => {
+                let message = format!("collation \"{other}\" is not supported");
+                Err(Error::unsupported(message).with_hint("Use \"C\".").at(name.position))
+            }
+        }
+    }
+}

@@ -66,7 +66,7 @@ fn written(call: &Call) -> Result<ArrayRef> {
 }
 
 /// NULL beside an array adds nothing.
-fn arrays(call: &Call) -> Result<ArrayRef> {
+pub fn arrays(call: &Call) -> Result<ArrayRef> {
     joined(call, |call, place, row| {
         let list: &ListArray = call.array(place).as_list();
         let offsets = list.value_offsets();
@@ -74,11 +74,11 @@ fn arrays(call: &Call) -> Result<ArrayRef> {
     })
 }
 
-fn appended(call: &Call) -> Result<ArrayRef> {
+pub fn appended(call: &Call) -> Result<ArrayRef> {
     joined(call, elements_or_one)
 }
 
-fn prepended(call: &Call) -> Result<ArrayRef> {
+pub fn prepended(call: &Call) -> Result<ArrayRef> {
     joined(call, elements_or_one)
 }
 

@@ -276,7 +276,8 @@ fn numeric_square_root(call: &Call) -> Result<ArrayRef> {
     })
 }
 
-fn integer_root(radicand: i256) -> i256 {
+/// The greatest integer whose square is not greater.
+pub fn integer_root(radicand: i256) -> i256 {
     if radicand == i256::ZERO {
         return radicand;
     }

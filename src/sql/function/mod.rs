@@ -6,8 +6,10 @@
 
 mod aggregate;
 pub mod arithmetic;
+mod array;
 pub mod cast;
 pub mod catalog;
+pub mod clock;
 mod concatenation;
 mod conditional;
 mod datetime;
@@ -24,13 +26,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::execution::SessionStateDefaults;
+use datafusion::functions_aggregate::bool_and_or::bool_and_udaf;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use definition::Function;
 
 /// Every family of functions.
-const FAMILIES: &[fn() -> Vec<Function>] = &[conditional::functions, math::functions, datetime::functions, text::functions, catalog::functions];
+const FAMILIES: &[fn() -> Vec<Function>] = &[conditional::functions, math::functions, datetime::functions, array::functions, clock::functions, text::functions, catalog::functions];
 
 /// Every function that a query may name, by its name in lower case.
 pub struct Registry {
@@ -91,6 +94,7 @@ impl Registry {
         for function in SessionStateDefaults::default_aggregate_functions().into_iter().chain(aggregate::functions()) {
             registry.add_aggregate(function);
         }
+        registry.aggregates.insert("every".into(), bool_and_udaf());
         for function in SessionStateDefaults::default_window_functions() {
             let names = std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
             registry.windows.extend(names.map(|name| (name.to_string(), function.clone())));

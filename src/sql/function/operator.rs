@@ -6,11 +6,12 @@
 
 use datafusion::common::{DFSchema, Result as DataFusionResult};
 use datafusion::config::ConfigOptions;
-use datafusion::logical_expr::Expr;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
+use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-use super::operator;
+use super::{operator, registered};
 use crate::sql::coerce::{Typer, comparable};
 use crate::types::SqlType;
 
@@ -28,6 +29,40 @@ impl ExprPlanner for Operators {
         }
         let Some(sign) = comparison_of(&expression.op) else { return Ok(PlannerResult::Original(expression)) };
         compared(expression, sign, schema).map(PlannerResult::Original)
+    }
+
+    fn plan_array_literal(&self, elements: Vec<Expr>, _: &DFSchema) -> DataFusionResult<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(registered("array").call(elements)))
+    }
+
+    fn plan_field_access(
+        &self,
+        access: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> DataFusionResult<PlannerResult<RawFieldAccessExpr>> {
+        let is_list = matches!(access.expr.get_type(schema)?, DataType::List(_));
+        Ok(match access.field_access {
+            GetFieldAccess::ListIndex { key } if is_list => {
+                PlannerResult::Planned(registered("array_element").call(vec![access.expr, *key]))
+            }
+            _ => PlannerResult::Original(access),
+        })
+    }
+
+    fn plan_extract(&self, arguments: Vec<Expr>) -> DataFusionResult<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(registered("extract").call(arguments)))
+    }
+
+    fn plan_substring(&self, arguments: Vec<Expr>) -> DataFusionResult<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(registered("substring").call(arguments)))
+    }
+
+    fn plan_position(&self, arguments: Vec<Expr>) -> DataFusionResult<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(registered("position").call(arguments)))
+    }
+
+    fn plan_overlay(&self, arguments: Vec<Expr>) -> DataFusionResult<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(registered("overlay").call(arguments)))
     }
 }
 

@@ -131,11 +131,7 @@ impl Scope {
                 }
                 _ => left,
             };
-            merged.push(Visible {
-                name,
-                expression,
-                table,
-            });
+            merged.push(Visible { name, expression });
         }
         merged.append(&mut self.visible);
         self.visible = merged;

@@ -126,7 +126,7 @@ impl Binder<'_> {
 pub fn read_output(output: &Output, schema: &DFSchema, column: &Column) -> Result<Expr> {
     let value = Expr::Column(output.column.clone());
     match output.is_unknown {
-        true => Ok(super::cast::read_text(value, &column.sql_type)),
+        true => super::cast::assign_text(value, column),
         false => assign(value, schema, column),
     }
 }

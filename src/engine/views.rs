@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use super::ingest::History;
 use crate::connect::Positions;
-use crate::dataflow::runtime::Runtime;
+use crate::dataflow::runtime::{Command, Runtime};
 use crate::types::{Delta, Error, ObjectId, Result, Time};
 
 /// Rows of history that share a timestamp.
@@ -46,14 +46,15 @@ impl Views {
                         runtime.close_history(id, input);
                         continue;
                     }
+                    let (failed, running) = (view.clone(), runtime.clone());
                     let (runtime, view) = (runtime.clone(), view.clone());
                     let feeder = move || feed_history(&runtime, &view, id, input, as_of, history);
                     let thread = std::thread::Builder::new().name(format!("history-{id}"));
                     if let Err(error) = thread.spawn(feeder) {
-                        self.fail(id, Error::internal(format!("could not start a thread: {error}")));
+                        failed.fail(&running, id, Error::internal(format!("could not start a thread: {error}")));
                     }
                 }
-                Err(error) => view.fail(error),
+                Err(error) => view.fail(runtime, id, error),
             }
         }
     }
@@ -73,18 +74,14 @@ impl Views {
             view.stopped.store(true, Ordering::Relaxed);
         }
     }
-
-    fn fail(&self, id: ObjectId, error: Error) {
-        if let Some(view) = self.get(id) {
-            view.fail(error);
-        }
-    }
 }
 
 impl RunningView {
-    fn fail(&self, error: Error) {
-        tracing::error!(%error, "a view can't be completed");
+    /// The view can't be right any more: its dataflow goes, its readers are told why.
+    fn fail(&self, runtime: &Runtime, id: ObjectId, error: Error) {
+        tracing::error!(%error, view = %id, "a view can't be completed");
         *self.failure.lock().expect("no panic while holding a failure") = Some(error);
+        runtime.execute(Command::Drop { id });
     }
 }
 
@@ -100,7 +97,7 @@ fn feed_history(runtime: &Runtime, view: &RunningView, id: ObjectId, input: Obje
     let mut done = 0;
     let batches = match history.source.read(history.relation, &history.from, &history.to) {
         Ok(batches) => batches,
-        Err(error) => return view.fail(error),
+        Err(error) => return view.fail(runtime, id, error),
     };
     for batch in batches {
         if view.stopped.load(Ordering::Relaxed) {
@@ -108,7 +105,7 @@ fn feed_history(runtime: &Runtime, view: &RunningView, id: ObjectId, input: Obje
         }
         let rows = match batch {
             Ok(rows) => rows,
-            Err(error) => return view.fail(error),
+            Err(error) => return view.fail(runtime, id, error),
         };
         let count = rows.num_rows() as u64;
         // The last step ends at as_of, from which on the view is right.

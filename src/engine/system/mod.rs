@@ -21,11 +21,26 @@ use crate::catalog::Catalog;
 use crate::sql::SystemRelations;
 use crate::types::{Column, Relation, Result, SqlType};
 
+/// The type of a column; a constant can't hold a box, so an array is told by its element.
+pub enum Kind {
+    One(SqlType),
+    Many(SqlType),
+}
+
+impl Kind {
+    fn sql_type(&self) -> SqlType {
+        match self {
+            Kind::One(sql_type) => sql_type.clone(),
+            Kind::Many(element) => SqlType::Array(Box::new(element.clone())),
+        }
+    }
+}
+
 /// A relation of the system.
 pub struct SystemRelation {
     pub schema: &'static str,
     pub name: &'static str,
-    pub columns: &'static [(&'static str, SqlType)],
+    pub columns: &'static [(&'static str, Kind)],
     pub rows: fn(&mut Session) -> Result<Vec<Vec<ScalarValue>>>,
 }
 
@@ -77,8 +92,11 @@ pub fn rows(session: &mut Session, schema: &str, name: &str) -> Result<(SchemaRe
     }
     let column = |place: usize| -> Result<ArrayRef> {
         let values = rows.iter().map(|row| row[place].clone());
-        let values = ScalarValue::iter_to_array(values)?;
-        Ok(arrow::compute::cast(&values, schema.field(place).data_type())?)
+        let data_type = schema.field(place).data_type();
+        if rows.iter().all(|row| row[place].is_null()) {
+            return Ok(arrow::array::new_null_array(data_type, rows.len()));
+        }
+        Ok(arrow::compute::cast(&ScalarValue::iter_to_array(values)?, data_type)?)
     };
     let columns = (0..relation.columns.len()).map(column).collect::<Result<_>>()?;
     let batch = RecordBatch::try_new(schema.clone(), columns)?;
@@ -90,7 +108,7 @@ fn find(schema: &str, name: &str) -> Option<&'static SystemRelation> {
 }
 
 fn columns(relation: &SystemRelation) -> Relation {
-    let columns = relation.columns.iter().map(|(name, sql_type)| Column::new(*name, sql_type.clone(), true));
+    let columns = relation.columns.iter().map(|(name, kind)| Column::new(*name, kind.sql_type(), true));
     Relation::new(columns.collect())
 }
 

@@ -52,12 +52,12 @@ impl Database {
         let pool = Arc::new(FairSpillPool::new(config.query_memory_bytes));
         let environment = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
         let database = Arc::new(Database {
-            config,
             catalog: RwLock::default(),
             timeline,
             runtime,
             ingest: Arc::default(),
-            views: Views::default(),
+            views: Views::new(config.history_step_records),
+            config,
             query_environment: environment,
             writers: Mutex::default(),
             temporary_ids: AtomicU64::new(u64::MAX),

@@ -21,3 +21,6 @@ pub mod server;
 
 // Beside the rooms: a client of the server like any other, over the wire.
 pub mod slt;
+
+// Beside the rooms too: programs that print figures, over a database in their own process.
+pub mod bench;

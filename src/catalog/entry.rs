@@ -49,6 +49,8 @@ pub struct Source {
     pub connection: Option<ObjectId>,
     /// None if the relations are entries of their own.
     pub relation: Option<Relation>,
+    /// Every record is a row; else the newest record of a key is.
+    pub append: bool,
     /// What CREATE SOURCE said, from which the connector is made again.
     pub definition: String,
 }
@@ -59,6 +61,7 @@ pub struct SourceRelation {
     /// Which of the connector's relations.
     pub index: usize,
     pub relation: Relation,
+    pub append: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -30,6 +30,8 @@ pub struct Catalog {
     relations: BTreeMap<(String, String), ObjectId>,
     schemas: BTreeMap<String, ObjectId>,
     connections: BTreeMap<(String, String), ObjectId>,
+    /// Sources with several relations, which are not relations themselves.
+    sources: BTreeMap<(String, String), ObjectId>,
     next_id: u64,
     next_oid: u32,
     /// Grows with every change; whatever was planned with an older one is planned again.
@@ -43,6 +45,7 @@ impl Default for Catalog {
             relations: BTreeMap::new(),
             schemas: BTreeMap::new(),
             connections: BTreeMap::new(),
+            sources: BTreeMap::new(),
             next_id: 1,
             next_oid: FIRST_OID,
             version: 0,
@@ -76,6 +79,13 @@ impl Catalog {
                 }
                 self.connections.insert(place, id);
             }
+            Item::Source(source) if source.relation.is_none() => {
+                self.require_schema(schema)?;
+                if self.sources.contains_key(&place) {
+                    return Err(exists(SqlState::DUPLICATE_OBJECT, "source", name));
+                }
+                self.sources.insert(place, id);
+            }
             _ => {
                 self.require_schema(schema)?;
                 if self.relations.contains_key(&place) {
@@ -99,6 +109,7 @@ impl Catalog {
         match entry.item {
             Item::Schema(_) => self.schemas.remove(&entry.schema),
             Item::Connection(_) => self.connections.remove(&place),
+            Item::Source(ref source) if source.relation.is_none() => self.sources.remove(&place),
             _ => self.relations.remove(&place),
         };
         self.version += 1;
@@ -135,9 +146,20 @@ impl Catalog {
         self.find(&self.connections, schema, name, search_path)
     }
 
+    /// A source with several relations; one with a single relation is that [`relation`](Self::relation).
+    pub fn source(&self, schema: Option<&str>, name: &str, search_path: &[String]) -> Option<&Entry> {
+        self.find(&self.sources, schema, name, search_path)
+    }
+
     /// What directly depends on `id`, in order of creation.
     pub fn dependents(&self, id: ObjectId) -> Vec<&Entry> {
         self.entries.values().filter(|entry| entry.depends_on.contains(&id)).collect()
+    }
+
+    /// Whether `id` depends on `other`, directly or not.
+    pub fn reads(&self, id: ObjectId, other: ObjectId) -> bool {
+        let depends_on = self.get(id).map_or(&[][..], |entry| &entry.depends_on);
+        depends_on.iter().any(|&on| on == other || self.reads(on, other))
     }
 
     /// Everything that depends on `id`, directly or not, dependents before what they depend on.

@@ -149,6 +149,11 @@ pub type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 pub trait Source: Send + Sync + fmt::Debug {
     fn relations(&self) -> &[SourceRelation];
 
+    /// The topic that records come from, where there is such a thing.
+    fn topic(&self) -> Option<&str> {
+        None
+    }
+
     /// Where reading begins, as declared: asks the outside system where that is for each partition. An unreachable
     /// system or a missing topic is an error here, so that CREATE SOURCE fails rather than what comes later.
     fn start(&self) -> Result<Positions>;

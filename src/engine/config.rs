@@ -1,19 +1,39 @@
-//! What the running database is started with.
+//! How a database is set up, with every limit by name.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use tokio::runtime::Handle;
-
-/// Chosen at start-up, the same until the process ends.
+/// Settings of the process; what a session can set is in [`settings`](super::settings).
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where state will live; nothing is written there yet.
+    /// Where everything is kept.
     pub data: PathBuf,
-    /// Dataflow worker threads.
+    /// Timely worker threads.
     pub workers: usize,
-    /// Where plans are executed, apart from the threads that serve sockets: a query that does not yield for seconds must
-    /// not keep anybody from connecting or cancelling.
-    pub query_runtime: Handle,
-    /// Memory that all SELECTs together may use (53200 beyond it).
+    /// Where SELECTs run, apart from the threads that serve connections.
+    pub query_runtime: tokio::runtime::Handle,
+    /// All running SELECTs together may hold this much; beyond it they fail with 53200.
     pub query_memory_bytes: usize,
+    /// Bytes that were given a timestamp and that some view has not finished; beyond it sources pause and commits wait.
+    pub backlog_bytes_max: usize,
+    /// Sources are drained at most this often.
+    pub tick: Duration,
+    /// How far back a SUBSCRIBE can begin.
+    pub retention: Duration,
+}
+
+impl Config {
+    /// The defaults for a database in `data`.
+    pub fn new(data: PathBuf, query_runtime: tokio::runtime::Handle) -> Self {
+        let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        Config {
+            data,
+            workers,
+            query_runtime,
+            query_memory_bytes: 2 << 30,
+            backlog_bytes_max: 256 << 20,
+            tick: Duration::from_millis(10),
+            retention: Duration::from_secs(1),
+        }
+    }
 }

@@ -1,14 +1,37 @@
 //! Owns the running system: executes statements, chooses times, builds and retires views, reads.
+//!
+//! ```text
+//!   Session ── Transaction ──COMMIT──▶ Timeline ──▶ workers (dataflow::Runtime)
+//!      │                                  ▲
+//!      └── read (DataFusion over          └── Ingest (sources' followers, by ticks)
+//!          published snapshots at one time)
+//! ```
 
 mod config;
+mod cursor;
+mod database;
+mod effect;
+mod ingest;
 mod metric;
+mod metrics;
+mod outcome;
 mod prepared;
+mod read;
 mod session;
+mod settings;
+mod statement;
+mod system;
+mod timeline;
+mod transaction;
+mod upsert;
+mod views;
 
+pub use crate::sql::statement::Statement;
 pub use config::Config;
+pub use database::Database;
 pub use metric::{Metric, MetricKind, Sample};
-pub use prepared::{Prepared, PreparedStatements};
-pub use session::{
-    CopyFormat, CopyIn, CopyOptions, Database, Description, Notice, Outcome, RowStream, Session, SessionOptions,
-    Severity, Statement, TransactionStatus,
+pub use outcome::{
+    CopyFormat, CopyIn, CopyOptions, Description, Notice, Outcome, RowStream, Severity, TransactionStatus,
 };
+pub use prepared::{Prepared, PreparedStatements};
+pub use session::{Session, SessionOptions};

@@ -10,7 +10,7 @@ mod sql_type;
 mod sqlstate;
 pub mod text;
 
-pub use clock::{Clock, random_u64};
+pub use clock::{Clock, random_u64, wall_micros};
 pub use delta::{Delta, Diff, Stamps, Time};
 pub use error::{Error, Result};
 pub use id::ObjectId;

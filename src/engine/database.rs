@@ -1,0 +1,170 @@
+//! The running database: what all sessions share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::thread::JoinHandle;
+
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use tokio::sync::watch;
+
+use super::config::Config;
+use super::ingest::Ingest;
+use super::timeline::{Timeline, Turn};
+use super::transaction::catalog_conflict;
+use super::views::Views;
+use crate::catalog::{Catalog, Item};
+use crate::dataflow::plan::Plan;
+use crate::dataflow::runtime::{Command, Options, Runtime};
+use crate::types::{Clock, Error, ObjectId, Result, SqlState, Time, random_u64};
+
+/// The running database; one per process.
+pub struct Database {
+    pub config: Config,
+    catalog: RwLock<Arc<Catalog>>,
+    pub timeline: Arc<Timeline>,
+    pub runtime: Arc<Runtime>,
+    pub ingest: Arc<Ingest>,
+    pub views: Views,
+    /// DataFusion's memory for SELECTs.
+    pub query_environment: Arc<RuntimeEnv>,
+    /// One statement at a time may read a table in order to write it, so that few have to be tried again.
+    writers: Mutex<HashMap<ObjectId, Arc<tokio::sync::Mutex<()>>>>,
+    temporary_ids: AtomicU64,
+    stopping: Arc<AtomicBool>,
+    ticker: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Database {
+    /// Starts the workers and the clock.
+    pub fn open(config: Config) -> Result<Arc<Database>> {
+        std::fs::create_dir_all(&config.data).map_err(|error| {
+            let message = format!("could not use the data directory \"{}\": {error}", config.data.display());
+            Error::new(SqlState::IO_ERROR, message)
+        })?;
+        let (moved, progress) = watch::channel(0);
+        let on_progress = Arc::new(move || moved.send_modify(|count| *count += 1));
+        let options = Options { workers: config.workers, hash_seed: random_u64() };
+        let runtime = Arc::new(Runtime::start(options, on_progress)?);
+        let retention = config.retention.as_micros() as u64;
+        let timeline = Arc::new(Timeline::new(Clock::starting_after(0), runtime.clone(), progress, retention));
+        let pool = Arc::new(FairSpillPool::new(config.query_memory_bytes));
+        let environment = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
+        let database = Arc::new(Database {
+            config,
+            catalog: RwLock::default(),
+            timeline,
+            runtime,
+            ingest: Arc::default(),
+            views: Views::default(),
+            query_environment: environment,
+            writers: Mutex::default(),
+            temporary_ids: AtomicU64::new(u64::MAX),
+            stopping: Arc::default(),
+            ticker: Mutex::default(),
+        });
+        database.start_ticker()?;
+        Ok(database)
+    }
+
+    /// The catalog as it is now.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.read().expect("no panic while holding the catalog").clone()
+    }
+
+    /// Puts `next` in the place of `base`, unless something else has been put there meanwhile. In a turn of the timeline.
+    pub fn replace_catalog(&self, base: &Arc<Catalog>, next: Arc<Catalog>) -> Result<()> {
+        let mut catalog = self.catalog.write().expect("no panic while holding the catalog");
+        if catalog.version != base.version {
+            return Err(catalog_conflict());
+        }
+        *catalog = next;
+        Ok(())
+    }
+
+    /// Waits for the right to read a table in order to write it.
+    pub async fn write_lock(&self, table: ObjectId) -> tokio::sync::OwnedMutexGuard<()> {
+        let writers = {
+            let mut writers = self.writers.lock().expect("no panic while holding the writers");
+            writers.entry(table).or_default().clone()
+        };
+        writers.lock_owned().await
+    }
+
+    /// Starts a view in this turn: its dataflow, and the reading of its history.
+    pub fn create_view(&self, turn: &Turn<'_>, id: ObjectId, plan: Arc<Plan>, key: Vec<usize>) {
+        let as_of = turn.as_of();
+        let catalog = self.catalog();
+        let is_append = |id: &ObjectId| catalog.get(*id).is_some_and(|entry| match &entry.item {
+            Item::Source(source) => source.append,
+            Item::SourceRelation(part) => part.append,
+            _ => false,
+        });
+        let inputs = plan.objects().into_iter().filter(is_append);
+        let histories = inputs.filter_map(|input| Some((input, self.ingest.history(input, as_of)?))).collect();
+        turn.execute(Command::CreateView { id, plan, as_of, key });
+        self.views.start(&self.runtime, id, as_of, histories);
+    }
+
+    /// Waits until an object is complete to `time`; fails if it never will be.
+    pub async fn complete_to(&self, id: ObjectId, time: Time) -> Result<()> {
+        let mut progress = self.timeline.progress();
+        loop {
+            progress.borrow_and_update();
+            match self.runtime.frontier(id) {
+                None => return Err(Error::new(SqlState::UNDEFINED_TABLE, "the relation has been dropped")),
+                Some(frontier) if frontier > time => return Ok(()),
+                Some(_) => {}
+            }
+            if let Some(failure) = self.views.failure(id) {
+                let message = format!("the view could not be computed: {failure}");
+                return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
+            }
+            if progress.changed().await.is_err() {
+                return Err(Error::new(SqlState::ADMIN_SHUTDOWN, "the database is shutting down"));
+            }
+        }
+    }
+
+    /// An id for a view that only a subscriber knows: from the top, where the catalog's never get.
+    pub fn temporary_id(&self) -> ObjectId {
+        ObjectId(self.temporary_ids.fetch_sub(1, Ordering::Relaxed))
+    }
+
+    /// Ends the ticks; sessions must have ended before.
+    pub fn shutdown(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        let ticker = self.ticker.lock().expect("no panic while holding the ticker").take();
+        if let Some(ticker) = ticker {
+            // A ticker that panicked has said so already.
+            ticker.join().ok();
+        }
+    }
+
+    fn start_ticker(self: &Arc<Self>) -> Result<()> {
+        let database = Arc::downgrade(self);
+        let (stopping, ingest, tick) = (self.stopping.clone(), self.ingest.clone(), self.config.tick);
+        let body = move || {
+            while !stopping.load(Ordering::Relaxed) {
+                ingest.wait(tick * 10);
+                let Some(database) = database.upgrade() else { break };
+                database.tick();
+                std::thread::sleep(tick);
+            }
+        };
+        let thread = std::thread::Builder::new().name("ticker".into()).spawn(body);
+        let thread = thread.map_err(|error| Error::internal(format!("could not start the ticker: {error}")))?;
+        *self.ticker.lock().expect("no panic while holding the ticker") = Some(thread);
+        Ok(())
+    }
+
+    /// Gives what sources have read a timestamp, unless the views are too far behind, and lets go of what is old.
+    fn tick(&self) {
+        if self.runtime.backlog() <= self.config.backlog_bytes_max {
+            self.ingest.tick(&self.timeline);
+        }
+        self.timeline.compact();
+        self.ingest.trim(self.timeline.oldest_readable());
+    }
+}

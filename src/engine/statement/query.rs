@@ -1,0 +1,30 @@
+//! SELECT, VALUES, WITH and the rest of what only reads.
+
+use datafusion::common::ScalarValue;
+use sqlparser::ast;
+
+use crate::engine::outcome::{Description, Outcome};
+use crate::engine::read;
+use crate::engine::session::Session;
+use crate::sql::Planned;
+use crate::types::{Result, SqlType};
+
+pub async fn run(session: &mut Session, query: &ast::Query, parameters: &[ScalarValue]) -> Result<Outcome> {
+    let planned = plan(session, query, &parameter_types(parameters))?.bind(parameters)?;
+    let rows = read::rows(session, &planned).await?;
+    Ok(Outcome::Rows { columns: planned.columns, rows, verb: "SELECT" })
+}
+
+pub fn describe(session: &mut Session, query: &ast::Query, declared: &[Option<SqlType>]) -> Result<Description> {
+    let planned = plan(session, query, declared)?;
+    Ok(Description { parameters: planned.parameters, columns: Some(planned.columns) })
+}
+
+pub fn plan(session: &mut Session, query: &ast::Query, declared: &[Option<SqlType>]) -> Result<Planned> {
+    session.plan(|planner| planner.query(query, declared))
+}
+
+/// The types of values that a client has bound; they were made from the described types.
+pub fn parameter_types(parameters: &[ScalarValue]) -> Vec<Option<SqlType>> {
+    parameters.iter().map(|value| Some(SqlType::of_arrow(&value.data_type()))).collect()
+}

@@ -1,0 +1,162 @@
+//! The schema `millrace`: how the running system is.
+
+use datafusion::common::ScalarValue;
+
+use super::{SystemRelation, bigint, bytes, text, timestamp};
+use crate::catalog::{Entry, Item};
+use crate::engine::session::Session;
+use crate::types::{Result, SqlType};
+
+pub const TABLE: &[SystemRelation] = &[
+    SystemRelation {
+        schema: "millrace",
+        name: "sources",
+        columns: &[
+            ("schema_name", SqlType::Text),
+            ("name", SqlType::Text),
+            ("partition", SqlType::Int4),
+            ("next_offset", SqlType::Int8),
+            ("bound_at", SqlType::Timestamptz),
+            ("records", SqlType::Int8),
+            ("errors", SqlType::Int8),
+            ("lag", SqlType::Int8),
+            ("trouble", SqlType::Text),
+        ],
+        rows: sources,
+    },
+    SystemRelation {
+        schema: "millrace",
+        name: "source_errors",
+        columns: &[
+            ("schema_name", SqlType::Text),
+            ("source", SqlType::Text),
+            ("topic", SqlType::Text),
+            ("partition", SqlType::Int4),
+            ("offset", SqlType::Int8),
+            ("met_at", SqlType::Timestamptz),
+            ("error", SqlType::Text),
+            ("key", SqlType::Bytea),
+            ("value", SqlType::Bytea),
+        ],
+        rows: source_errors,
+    },
+    SystemRelation {
+        schema: "millrace",
+        name: "views",
+        columns: &[
+            ("schema_name", SqlType::Text),
+            ("name", SqlType::Text),
+            ("state", SqlType::Text),
+            ("frontier", SqlType::Timestamptz),
+            ("lag_ms", SqlType::Int8),
+            ("history_records", SqlType::Int8),
+            ("history_records_total", SqlType::Int8),
+            ("error", SqlType::Text),
+        ],
+        rows: views,
+    },
+    SystemRelation {
+        schema: "millrace",
+        name: "arrangements",
+        columns: &[
+            ("schema_name", SqlType::Text),
+            ("name", SqlType::Text),
+            ("operator", SqlType::Text),
+            ("worker", SqlType::Int4),
+            ("rows", SqlType::Int8),
+            ("bytes", SqlType::Int8),
+            ("batches", SqlType::Int8),
+        ],
+        rows: arrangements,
+    },
+];
+
+fn sources(session: &mut Session) -> Result<Vec<Vec<ScalarValue>>> {
+    let database = session.database.clone();
+    let catalog = session.transaction().catalog.clone();
+    let mut rows = Vec::new();
+    for status in database.ingest.status() {
+        let Some(entry) = catalog.get(status.id) else { continue };
+        for (partition, offset) in &status.positions.0 {
+            rows.push(vec![
+                text(&entry.schema),
+                text(&entry.name),
+                ScalarValue::Int32(Some(*partition)),
+                bigint(*offset),
+                timestamp(status.bound_at),
+                bigint(status.records),
+                bigint(status.errors),
+                ScalarValue::Int64(status.lag.map(|lag| lag as i64)),
+                ScalarValue::Utf8(status.trouble.clone()),
+            ]);
+        }
+    }
+    Ok(rows)
+}
+
+fn source_errors(session: &mut Session) -> Result<Vec<Vec<ScalarValue>>> {
+    let database = session.database.clone();
+    let catalog = session.transaction().catalog.clone();
+    let errors = database.ingest.errors().into_iter().filter_map(|(id, time, error)| {
+        let entry = catalog.get(id)?;
+        Some(vec![
+            text(&entry.schema),
+            text(&entry.name),
+            ScalarValue::Utf8(database.ingest.topic(id)),
+            ScalarValue::Int32(Some(error.partition)),
+            bigint(error.offset),
+            timestamp(time),
+            text(error.message),
+            bytes(error.key),
+            bytes(error.value),
+        ])
+    });
+    Ok(errors.collect())
+}
+
+fn views(session: &mut Session) -> Result<Vec<Vec<ScalarValue>>> {
+    let database = session.database.clone();
+    let catalog = session.transaction().catalog.clone();
+    let now = database.timeline.readable();
+    let row = |entry: &Entry| {
+        let view = database.views.get(entry.id)?;
+        let failure = database.views.failure(entry.id);
+        let frontier = database.runtime.frontier(entry.id)?;
+        let lag = (now + 1).saturating_sub(frontier) / 1000;
+        let state = match (&failure, lag) {
+            (Some(_), _) => "failed",
+            (None, 0) => "live",
+            (None, _) => "catching up",
+        };
+        Some(vec![
+            text(&entry.schema),
+            text(&entry.name),
+            text(state),
+            timestamp(frontier),
+            bigint(lag),
+            bigint(view.history_done.load(std::sync::atomic::Ordering::Relaxed)),
+            bigint(view.history_total.load(std::sync::atomic::Ordering::Relaxed)),
+            ScalarValue::Utf8(failure.map(|failure| failure.to_string())),
+        ])
+    };
+    let views = catalog.entries().filter(|entry| matches!(entry.item, Item::MaterializedView(_)));
+    Ok(views.filter_map(row).collect())
+}
+
+fn arrangements(session: &mut Session) -> Result<Vec<Vec<ScalarValue>>> {
+    let database = session.database.clone();
+    let catalog = session.transaction().catalog.clone();
+    let rows = database.runtime.arrangements().into_iter().filter_map(|arrangement| {
+        let entry = catalog.get(arrangement.object)?;
+        Some(vec![
+            text(&entry.schema),
+            text(&entry.name),
+            text(arrangement.operator),
+            ScalarValue::Int32(Some(arrangement.worker as i32)),
+            bigint(arrangement.rows),
+            bigint(arrangement.bytes),
+            bigint(arrangement.batches),
+        ])
+    });
+    Ok(rows.collect())
+}

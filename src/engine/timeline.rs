@@ -1,0 +1,184 @@
+//! Time: the one place where timestamps are minted, given to data, and closed.
+//!
+//! ```text
+//!   commit of a transaction ─┐
+//!   tick of the sources ─────┼─▶ mint t ─▶ feed rows at t ─▶ Advance(t + 1) ─▶ readable(t)
+//!   CREATE / DROP ───────────┘   all under one lock, so every worker sees them in this order
+//! ```
+//! Frontiers of all inputs advance together, so a read at [`Timeline::readable`] waits only for work, never for data.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::watch;
+
+use crate::dataflow::runtime::{Command, Runtime};
+use crate::types::{Clock, Delta, ObjectId, Time};
+
+/// The timeline of the database.
+pub struct Timeline {
+    clock: Clock,
+    pub runtime: Arc<Runtime>,
+    state: Mutex<State>,
+    progress: watch::Receiver<u64>,
+    retention_micros: u64,
+}
+
+struct State {
+    /// No row below this time will be fed any more.
+    advanced: Time,
+    /// Times that somebody reads at, with the number of readers; nothing is compacted beyond the least.
+    holds: BTreeMap<Time, usize>,
+    /// When each table was last written.
+    written: HashMap<ObjectId, Time>,
+    /// The last `Compact`.
+    compacted: Time,
+}
+
+impl Timeline {
+    /// `progress` changes whenever a published frontier has moved.
+    pub fn new(clock: Clock, runtime: Arc<Runtime>, progress: watch::Receiver<u64>, retention_micros: u64) -> Self {
+        let advanced = clock.mint();
+        runtime.execute(Command::Advance { to: advanced });
+        let state = State { advanced, holds: BTreeMap::new(), written: HashMap::new(), compacted: 0 };
+        Timeline { clock, runtime, state: Mutex::new(state), progress, retention_micros }
+    }
+
+    /// The newest time that is closed: everything acknowledged so far is at or below it.
+    pub fn readable(&self) -> Time {
+        self.lock().advanced - 1
+    }
+
+    /// Keeps the present readable until the hold is dropped.
+    pub fn hold_now(self: &Arc<Self>) -> Hold {
+        let mut state = self.lock();
+        let time = state.advanced - 1;
+        state.hold(time);
+        Hold { time, timeline: self.clone() }
+    }
+
+    /// Keeps `time` readable if it still is; else gives the oldest time that is.
+    pub fn hold_at(self: &Arc<Self>, time: Time) -> Result<Hold, Time> {
+        let mut state = self.lock();
+        if time < state.compacted {
+            return Err(state.compacted);
+        }
+        let time = time.min(state.advanced - 1);
+        state.hold(time);
+        Ok(Hold { time, timeline: self.clone() })
+    }
+
+    /// The order of the database: nothing is minted, fed, made or dropped but through the guard.
+    pub fn turn(&self) -> Turn<'_> {
+        Turn { timeline: self, state: self.lock() }
+    }
+
+    /// Changes whenever a published frontier has moved.
+    pub fn progress(&self) -> watch::Receiver<u64> {
+        self.progress.clone()
+    }
+
+    /// Lets the workers forget what nobody may ask for any more.
+    pub fn compact(&self) {
+        let mut state = self.lock();
+        let newest = (state.advanced - 1).saturating_sub(self.retention_micros);
+        let oldest_held = state.holds.keys().next().copied();
+        let to = oldest_held.map_or(newest, |held| held.min(newest));
+        if to > state.compacted {
+            state.compacted = to;
+            self.runtime.execute(Command::Compact { to });
+        }
+    }
+
+    /// The oldest time that can still be read at.
+    pub fn oldest_readable(&self) -> Time {
+        self.lock().compacted
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while holding the timeline")
+    }
+}
+
+impl State {
+    fn hold(&mut self, time: Time) {
+        *self.holds.entry(time).or_default() += 1;
+    }
+}
+
+/// One turn in the order of the database.
+pub struct Turn<'a> {
+    timeline: &'a Timeline,
+    state: MutexGuard<'a, State>,
+}
+
+impl Turn<'_> {
+    /// The newest closed time; what is made in this turn is right from here on.
+    pub fn as_of(&self) -> Time {
+        self.state.advanced - 1
+    }
+
+    /// When a table was last written, 0 if never.
+    pub fn last_write(&self, table: ObjectId) -> Time {
+        self.state.written.get(&table).copied().unwrap_or(0)
+    }
+
+    pub fn execute(&self, command: Command) {
+        self.timeline.runtime.execute(command);
+    }
+
+    /// A timestamp for what is fed next; [`close`](Self::close) must follow.
+    pub fn mint(&self) -> Time {
+        self.timeline.clock.mint().max(self.state.advanced)
+    }
+
+    /// Rows of an input at a minted time.
+    pub fn feed(&self, input: ObjectId, delta: Delta) {
+        self.timeline.runtime.feed(input, delta);
+    }
+
+    /// Notes that a table was written at `time`.
+    pub fn wrote(&mut self, table: ObjectId, time: Time) {
+        self.state.written.insert(table, time);
+    }
+
+    pub fn forget(&mut self, table: ObjectId) {
+        self.state.written.remove(&table);
+    }
+
+    /// Everything up to `time` has been fed.
+    pub fn close(&mut self, time: Time) {
+        self.state.advanced = time + 1;
+        self.execute(Command::Advance { to: time + 1 });
+    }
+}
+
+/// A time that stays readable while this lives.
+pub struct Hold {
+    pub time: Time,
+    timeline: Arc<Timeline>,
+}
+
+impl Clone for Hold {
+    fn clone(&self) -> Self {
+        self.timeline.lock().hold(self.time);
+        Hold { time: self.time, timeline: self.timeline.clone() }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut state = self.timeline.lock();
+        let count = state.holds.get_mut(&self.time).expect("a hold is counted while it lives");
+        *count -= 1;
+        if *count == 0 {
+            state.holds.remove(&self.time);
+        }
+    }
+}
+
+impl std::fmt::Debug for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Hold({})", self.time)
+    }
+}

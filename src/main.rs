@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use millrace::engine::{Config, Database};
 use millrace::server::{Limits, Listener, refuse_open_trust, serve_http};
-use millrace::slt;
+use millrace::{bench, slt};
 use millrace::types::{Error, Result, SqlState};
 use mimalloc::MiMalloc;
 use tokio::net::TcpListener;
@@ -38,6 +38,8 @@ enum Command {
     /// Serve the database to psql and other PostgreSQL clients.
     Serve(Serve),
     Slt(Box<slt::Options>),
+    /// Measure, and print the figures.
+    Bench(bench::Arguments),
 }
 
 #[derive(Args)]
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         Command::Serve(arguments) => serve(&arguments),
         Command::Slt(options) => return slt::run(*options),
+        Command::Bench(arguments) => bench::run(arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -101,10 +104,9 @@ fn serve(arguments: &Serve) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let query_runtime = runtime("query", cores)?;
     let database = Database::open(Config {
-        data: arguments.data.clone(),
         workers: arguments.workers.map_or(cores, usize::from),
-        query_runtime: query_runtime.handle().clone(),
         query_memory_bytes: arguments.query_memory as usize * MIB,
+        ..Config::new(arguments.data.clone(), query_runtime.handle().clone())
     })?;
 
     let network = runtime("network", NETWORK_THREADS)?;

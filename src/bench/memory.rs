@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::harness::{Harness, memory_mb};
 use super::report::Report;
-use crate::connect::nexmark::generate;
+use crate::connect::generator::nexmark::{DEFAULT_DENSITY, generate};
 use crate::types::Result;
 
 #[derive(clap::Args)]
@@ -14,7 +14,7 @@ pub struct Options {
 }
 
 pub fn run(options: &Options, workers: usize, report: &mut Report) -> Result<()> {
-    let batches: Vec<_> = (0..options.events).step_by(8192).map(|from| generate(from..(from + 8192).min(options.events))).collect();
+    let batches: Vec<_> = (0..options.events).step_by(8192).map(|from| generate(from..(from + 8192).min(options.events), DEFAULT_DENSITY)).collect::<Result<_>>()?;
     let arrow: usize = batches.iter().map(|batch| batch[2].get_array_memory_size()).sum();
     let rows: usize = batches.iter().map(|batch| batch[2].num_rows()).sum();
     drop(batches);

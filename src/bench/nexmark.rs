@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::harness::{Harness, Stopwatch, memory_mb};
 use super::report::Report;
-use crate::connect::nexmark;
+use crate::connect::generator::nexmark;
 use crate::types::Result;
 
 /// The queries, each headed by its name and the rows that it has at the end for 10,000,000 events.
@@ -52,7 +52,7 @@ pub fn queries(names: &[String]) -> Vec<Query> {
 pub fn run(options: &Options, workers: usize, report: &mut Report) -> Result<()> {
     let watch = Stopwatch::start();
     for from in (0..options.events).step_by(40_000) {
-        nexmark::generate(from..(from + 40_000).min(options.events));
+        nexmark::generate(from..(from + 40_000).min(options.events), nexmark::DEFAULT_DENSITY)?;
     }
     row(report, "generator", options.events, &watch, 0, "");
     for query in queries(&options.queries) {

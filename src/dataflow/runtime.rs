@@ -135,8 +135,8 @@ pub struct Runtime {
     next_worker: AtomicUsize,
     backlog: Backlog,
     subscriptions: Arc<Subscriptions>,
-    /// Dropped last: waits for the workers.
-    _guards: WorkerGuards<()>,
+    /// Dropped last: waits for the workers. (Behind a lock, since guards are not for several threads.)
+    _guards: Mutex<WorkerGuards<()>>,
 }
 
 impl Runtime {
@@ -189,7 +189,7 @@ impl Runtime {
             next_worker: AtomicUsize::new(0),
             backlog: Backlog::default(),
             subscriptions,
-            _guards: guards,
+            _guards: Mutex::new(guards),
         })
     }
 

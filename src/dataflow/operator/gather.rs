@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::interleave;
-use arrow::datatypes::Schema;
 
 use super::super::collection::Batch;
 use super::super::columns::batch_of;
@@ -21,11 +20,15 @@ pub struct RowAt {
 
 impl RowAt {
     pub fn new(batch: usize, at: Position) -> Self {
-        RowAt { batch, chunk: at.chunk, row: at.row }
+        RowAt {
+            batch,
+            chunk: at.chunk,
+            row: at.row,
+        }
     }
 }
 
-/// Rows to copy, and rows of NULLs.
+/// Rows to copy out of batches (which are not empty), and rows of NULLs.
 pub struct Gather<'a> {
     batches: &'a [Batch],
     /// Numbers of the chunks in use, from 1; 0 is the row of NULLs.
@@ -37,7 +40,13 @@ pub struct Gather<'a> {
 
 impl<'a> Gather<'a> {
     pub fn new(batches: &'a [Batch]) -> Self {
-        Gather { batches, numbers: HashMap::new(), sources: vec![], latest: None, picks: vec![] }
+        Gather {
+            batches,
+            numbers: HashMap::new(),
+            sources: vec![],
+            latest: None,
+            picks: vec![],
+        }
     }
 
     /// Adds a row; none is a row of NULLs.
@@ -65,9 +74,9 @@ impl<'a> Gather<'a> {
         self.picks.is_empty()
     }
 
-    /// One column of the rows. There must have been a row that is not NULL.
+    /// One column of the rows.
     pub fn column(&self, column: usize) -> ArrayRef {
-        let nulls = new_null_array(self.sources[0].column(column).data_type(), 1);
+        let nulls = new_null_array(self.any_rows().column(column).data_type(), 1);
         let parts: Vec<_> = std::iter::once(nulls.as_ref())
             .chain(self.sources.iter().map(|source| source.column(column).as_ref()))
             .collect();
@@ -76,10 +85,19 @@ impl<'a> Gather<'a> {
 
     /// Some columns of the rows.
     pub fn rows(&self, columns: &[usize]) -> RecordBatch {
-        let Some(source) = self.sources.first() else {
-            return RecordBatch::new_empty(Arc::new(Schema::empty()));
-        };
-        let schema = source.schema().project(columns).expect("the columns are there");
-        batch_of(&Arc::new(schema), columns.iter().map(|&column| self.column(column)).collect(), self.len())
+        let schema = self
+            .any_rows()
+            .schema()
+            .project(columns)
+            .expect("the columns are there");
+        batch_of(
+            &Arc::new(schema),
+            columns.iter().map(|&column| self.column(column)).collect(),
+            self.len(),
+        )
+    }
+
+    fn any_rows(&self) -> &RecordBatch {
+        self.batches[0].chunks[0].rows()
     }
 }

@@ -1,8 +1,10 @@
 //! Runs an operator over random updates, with several workers, for the tests of this folder.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::{Input, InspectCore, Probe, probe};
@@ -24,7 +26,14 @@ pub fn schema() -> SchemaRef {
         Field::new("d", DataType::Decimal128(10, 2), true),
         Field::new("ok", DataType::Boolean, true),
     ];
-    Arc::new(Schema::new(narrow.fields().iter().map(|field| Field::clone(field)).chain(more).collect::<Vec<_>>()))
+    Arc::new(Schema::new(
+        narrow
+            .fields()
+            .iter()
+            .map(|field| Field::clone(field))
+            .chain(more)
+            .collect::<Vec<_>>(),
+    ))
 }
 
 /// Adds columns that follow from the others: half of `b`, a quarter of it, and whether `a` is `x`.
@@ -34,7 +43,11 @@ pub fn widened(rows: &RecordBatch) -> RecordBatch {
     let f: Float64Array = b.iter().map(|b| b.map(|b| b as f64 / 2.0)).collect();
     let d: Decimal128Array = b.iter().map(|b| b.map(|b| b as i128 * 25)).collect();
     let ok: BooleanArray = a.iter().map(|a| a.map(|a| a == "x")).collect();
-    let more: [ArrayRef; 3] = [Arc::new(f), Arc::new(d.with_data_type(DataType::Decimal128(10, 2))), Arc::new(ok)];
+    let more: [ArrayRef; 3] = [
+        Arc::new(f),
+        Arc::new(d.with_data_type(DataType::Decimal128(10, 2))),
+        Arc::new(ok),
+    ];
     RecordBatch::try_new(schema(), rows.columns().iter().cloned().chain(more).collect()).unwrap()
 }
 
@@ -51,14 +64,26 @@ pub fn updates(random: &mut Random, rounds: u64, rows: usize, keys: u64) -> Vec<
             }
             let delta = random_changes(random, &mut present, rows, keys, time);
             // Rows that leave and come back at once.
-            deltas.push(Delta { diffs: Stamps::Same(-1), ..delta.clone() });
-            deltas.push(Delta { diffs: Stamps::Same(1), ..delta.clone() });
+            deltas.push(Delta {
+                diffs: Stamps::Same(-1),
+                ..delta.clone()
+            });
+            deltas.push(Delta {
+                diffs: Stamps::Same(1),
+                ..delta.clone()
+            });
             deltas.push(delta);
         }
         for last in (1..deltas.len()).rev() {
             deltas.swap(last, random.below(last as u64 + 1) as usize);
         }
-        deltas.into_iter().map(|delta| Delta { rows: widened(&delta.rows), ..delta }).collect()
+        deltas
+            .into_iter()
+            .map(|delta| Delta {
+                rows: widened(&delta.rows),
+                ..delta
+            })
+            .collect()
     };
     (0..rounds).map(round).collect()
 }
@@ -70,14 +95,21 @@ pub fn run(workers: usize, hash_seed: u64, rounds: &[Vec<Delta>], build: Build) 
     let rounds = rounds.to_vec();
     let given: Arc<Mutex<(Vec<Delta>, Vec<Delta>)>> = Arc::default();
     let shared = given.clone();
+    let panicked: Arc<AtomicBool> = Arc::default();
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
         let (index, peers) = (worker.index(), worker.peers());
+        let alarm = Alarm(panicked.clone());
+        let moment = Some(Duration::from_millis(1));
         let probe = probe::Handle::new();
         let (rows_given, errors_given) = (shared.clone(), shared.clone());
         let (mut input, pace) = worker.dataflow::<Time, _, _>(|scope| {
             let (input, rows) = scope.new_input_with_builder::<CapacityContainerBuilder<Delta>>();
             let mut context = Context::new(scope, 0, hash_seed, Default::default());
-            let collection = Collection { rows, errors: stateless::empty(scope), schema: schema() };
+            let collection = Collection {
+                rows,
+                errors: stateless::empty(scope),
+                schema: schema(),
+            };
             let result = build(collection, &mut context);
             let rows = result.rows.inspect_container(move |event| {
                 if let Ok((time, delta)) = event {
@@ -101,14 +133,35 @@ pub fn run(workers: usize, hash_seed: u64, rounds: &[Vec<Delta>], build: Build) 
             let next = (round as u64 + 1) * ROUND;
             input.advance_to(next);
             if round % 3 == 2 {
-                worker.step_while(|| probe.less_than(&next));
+                worker.step_or_park_while(moment, || alarm.quiet() && probe.less_than(&next));
             }
         }
         drop((input, pace));
-        worker.step_while(|| !probe.done());
+        worker.step_or_park_while(moment, || alarm.quiet() && !probe.done());
     });
     guards.unwrap().join().into_iter().for_each(|worker| worker.unwrap());
-    Arc::try_unwrap(given).unwrap_or_else(|_| panic!("the workers are gone")).into_inner().unwrap()
+    Arc::try_unwrap(given)
+        .unwrap_or_else(|_| panic!("the workers are gone"))
+        .into_inner()
+        .unwrap()
+}
+
+/// Tells the other workers that one has panicked: they would wait for it for ever.
+struct Alarm(Arc<AtomicBool>);
+
+impl Alarm {
+    fn quiet(&self) -> bool {
+        assert!(!self.0.load(Ordering::Relaxed), "another worker panicked");
+        true
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Compares what an operator gives at every time with what `expected` makes of the input then.
@@ -122,7 +175,10 @@ pub fn check(name: &str, build: Build, expected: impl Fn(&[Row]) -> Vec<Row>) {
                 for time in 0..9 * ROUND {
                     let wanted = multiset(expected(&bag(&multiset_at(&input, time))));
                     let given = multiset_at(&rows, time);
-                    assert_eq!(given, wanted, "{name} at {time}, {workers} workers, seed {seed}, hashes {hash_seed}");
+                    assert_eq!(
+                        given, wanted,
+                        "{name} at {time}, {workers} workers, seed {seed}, hashes {hash_seed}"
+                    );
                 }
             }
         }
@@ -131,7 +187,9 @@ pub fn check(name: &str, build: Build, expected: impl Fn(&[Row]) -> Vec<Row>) {
 
 /// Every row as often as it is there.
 pub fn bag(rows: &Multiset) -> Vec<Row> {
-    rows.iter().flat_map(|(row, &copies)| std::iter::repeat_n(row.clone(), copies as usize)).collect()
+    rows.iter()
+        .flat_map(|(row, &copies)| std::iter::repeat_n(row.clone(), copies as usize))
+        .collect()
 }
 
 pub fn multiset(rows: Vec<Row>) -> Multiset {

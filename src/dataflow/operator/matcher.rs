@@ -17,7 +17,11 @@ pub struct KeyMatcher {
 impl KeyMatcher {
     pub fn new(keys: &RecordBatch, columns: &[usize], batches: usize) -> Self {
         let latest = std::iter::repeat_with(|| None).take(batches).collect();
-        KeyMatcher { keys: keys.columns().to_vec(), columns: columns.to_vec(), latest }
+        KeyMatcher {
+            keys: keys.columns().to_vec(),
+            columns: columns.to_vec(),
+            latest,
+        }
     }
 
     pub fn matches(&mut self, batches: &[Batch], key: usize, at: RowAt) -> bool {
@@ -28,7 +32,8 @@ impl KeyMatcher {
         if latest.as_ref().is_none_or(|(chunk, _)| *chunk != at.chunk) {
             let rows = batches[at.batch].chunks[at.chunk].rows();
             let comparator = |(key, &column): (&ArrayRef, &usize)| {
-                make_comparator(key, rows.column(column), SortOptions::default()).expect("keys have one comparable type")
+                make_comparator(key, rows.column(column), SortOptions::default())
+                    .expect("keys have one comparable type")
             };
             *latest = Some((at.chunk, self.keys.iter().zip(&self.columns).map(comparator).collect()));
         }

@@ -18,20 +18,27 @@ use crate::types::{Delta, Time};
 const PARTIAL_GROUPS: usize = 65_536;
 
 /// Rows for [`Contribution::Partial`]; nothing stays here between two turns.
-pub fn partial<'s>(rows: Stream<'s>, layout: StateLayout, contribution: Contribution, slots: Range<usize>) -> Stream<'s> {
+pub fn partial<'s>(
+    rows: Stream<'s>,
+    layout: StateLayout,
+    contribution: Contribution,
+    slots: Range<usize>,
+) -> Stream<'s> {
     rows.unary::<NoopBuilder<Delta>, _, _, _>(Pipeline, "partial", move |_, _| {
         move |input, output| {
             let mut tallies: BTreeMap<Time, (Capability<Time>, Tally)> = BTreeMap::new();
             let mut send = |(capability, tally): (Capability<Time>, Tally)| {
                 let time = *capability.time();
                 let partial = tally.into_partial(&layout, slots.clone());
-                    give(output, &capability, Delta::insert(partial, time));
+                give(output, &capability, Delta::insert(partial, time));
             };
             input.for_each(|capability, delta| {
                 for_each_time(std::mem::take(delta), |time, rows, diffs| {
                     let entry = tallies.entry(time);
                     let (_, tally) = entry.or_insert_with(|| (capability.delayed(&time, 0), Tally::new(&layout)));
-                    tally.add(&contribution, rows, diffs).expect("the planner has checked the types");
+                    tally
+                        .add(&contribution, rows, diffs)
+                        .expect("the planner has checked the types");
                     if tally.groups() >= PARTIAL_GROUPS {
                         send(tallies.remove(&time).expect("it was just there"));
                     }

@@ -47,7 +47,7 @@ async fn of_statement(session: &mut Session, explain: &Explain, statement: &Stat
         }
     };
     let (plan, _) = read::physical_plan(session, &planned).await?;
-    let mut text = sql::explain::batch(plan.as_ref());
+    let mut text = lines(sql::explain::explain_batch(&plan));
     if explain.analyze {
         let Command::Query(_) = &statement.command else {
             return Err(Error::unsupported("EXPLAIN ANALYZE is supported for queries only"));
@@ -87,5 +87,9 @@ fn dataflow(session: &mut Session, planned: &Planned) -> Result<String> {
     let plan = sql::lower(&planned.logical)?;
     let catalog = session.transaction().catalog.clone();
     let name = |id| catalog.get(id).map_or_else(|| format!("{id}"), |entry| entry.name.clone());
-    Ok(sql::explain::dataflow(&plan, &name))
+    Ok(lines(sql::explain::explain_dataflow(&plan, &name)))
+}
+
+fn lines(lines: Vec<String>) -> String {
+    lines.into_iter().map(|line| line + "\n").collect()
 }

@@ -13,7 +13,8 @@ use futures::StreamExt;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use crate::catalog::Item;
-use crate::dataflow::runtime::{Change, Command};
+use crate::dataflow::runtime::Command;
+use crate::dataflow::subscription::Change;
 use crate::engine::database::Database;
 use crate::engine::outcome::{Description, Outcome, RowStream};
 use crate::engine::read;

@@ -89,7 +89,7 @@ fn schema(relation: usize) -> SchemaRef {
 static SCHEMAS: LazyLock<Vec<SchemaRef>> =
     LazyLock::new(|| RELATIONS.iter().map(|relation| relation.relation.schema()).collect());
 
-static RELATIONS: LazyLock<Vec<SourceRelation>> = LazyLock::new(|| {
+pub static RELATIONS: LazyLock<Vec<SourceRelation>> = LazyLock::new(|| {
     use SqlType::{Int8, Text, Timestamp};
     let relation = |name: &str, columns: &[(&str, SqlType)]| SourceRelation {
         name: Some(name.to_string()),

@@ -9,14 +9,18 @@ use crate::server::{Server, state, value};
 use crate::wire::{Wire, kinds, states};
 
 /// Far longer than anybody waits.
-const ENDLESS: &str = "select count(*) from generate_series(1, 1000000000000) as g(i)";
+const ENDLESS: &str = "select count(*) from generate_series(1, 20000) as a(i) cross join \
+    (generate_series(1, 20000) as b(j) cross join generate_series(1, 20000) as c(k)) where i + j + k < 0";
+/// As many rows, of which each is long.
+const ENDLESS_ROWS: &str = "select i, repeat('x', 1000) from generate_series(1, 20000) as a(i) cross join \
+    (generate_series(1, 20000) as b(j) cross join generate_series(1, 20000) as c(k))";
 const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_request_ends_the_statement_and_not_the_session() {
     let server = Server::start().await;
     let client = server.client().await;
-    for sql in [ENDLESS, "select i from generate_series(1, 1000000000000) as g(i)"] {
+    for sql in [ENDLESS, ENDLESS_ROWS] {
         let token = client.cancel_token();
         let cancel = tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(300)).await;
@@ -88,8 +92,7 @@ async fn a_client_that_does_not_read_stalls_itself_alone() {
     let server = Server::start().await;
     let client = server.client().await;
     let mut lazy = Wire::connect(server.address).await;
-    let sql = "select i, repeat('x', 1000) from generate_series(1, 1000000000) as g(i)\0";
-    lazy.send(&[('Q', sql.as_bytes())]).await;
+    lazy.send(&[('Q', format!("{ENDLESS_ROWS}\0").as_bytes())]).await;
     let before = resident_bytes();
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(2) {

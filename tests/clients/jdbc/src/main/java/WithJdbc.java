@@ -123,7 +123,7 @@ public final class WithJdbc {
         check("division", state(connection, "select 1/0", 0), "22012");
         check("table", state(connection, "select * from nowhere", 0), "42P01");
         String endless = "select count(*) from generate_series(1, 20000) as a(i) cross join"
-            + " (generate_series(1, 20000) as b(j) cross join generate_series(1, 20000) as c(k)) where i + j + k < 0";
+            + " generate_series(1, 20000) as b(j) where length(repeat('x', (i + j) % 100)) < 0";
         check("query timeout", state(connection, endless, 1), "57014");
         check("after errors", single(connection, "select 1"), 1);
     }

@@ -24,6 +24,7 @@ impl Harness {
         let queries = tokio::runtime::Runtime::new().map_err(|error| Error::internal(error.to_string()))?;
         let mut config = Config::new(folder.clone(), queries.handle().clone());
         config.workers = workers;
+        config.history_step_records = 40_000;
         let database = Database::open(config)?;
         let options = SessionOptions { user: "millrace".into(), database: "millrace".into(), ..SessionOptions::default() };
         let session = database.session(options)?;

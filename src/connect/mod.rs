@@ -142,8 +142,16 @@ pub struct SourceBatch {
     pub bytes: usize,
 }
 
+/// Rows that were read between two positions.
+#[derive(Debug)]
+pub struct ReadRows {
+    pub rows: RecordBatch,
+    /// Records of the source that have been passed since the first position, these included.
+    pub records_done: u64,
+}
+
 /// Rows in bounded batches.
-pub type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
+pub type Batches = Box<dyn Iterator<Item = Result<ReadRows>> + Send>;
 
 /// A declared source. Its methods block and are called off the async threads.
 pub trait Source: Send + Sync + fmt::Debug {

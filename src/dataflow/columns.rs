@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{concat, interleave, take};
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 
 /// Rows of these columns. A column that the schema calls NOT NULL and that has NULLs anyway is taken as it is: a view's
 /// rows are right even where the planner's knowledge of them is not.
@@ -43,8 +44,16 @@ pub fn interleave_columns(batches: &[&RecordBatch], picks: &[(usize, usize)]) ->
 
 /// One column of rows of several batches.
 pub fn interleave_column(batches: &[&RecordBatch], column: usize, picks: &[(usize, usize)]) -> ArrayRef {
+    try_interleave_column(batches, column, picks).expect("parts have one type, and few enough bytes")
+}
+
+/// The same, or none if the rows are too many bytes for one array.
+pub fn try_interleave_column(batches: &[&RecordBatch], column: usize, picks: &[(usize, usize)]) -> Option<ArrayRef> {
     let parts: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(column).as_ref()).collect();
-    interleave(&parts, picks).expect("parts have one type, and few enough bytes")
+    match interleave(&parts, picks) {
+        Err(ArrowError::OffsetOverflowError(_)) => None,
+        column => Some(column.expect("parts have one type")),
+    }
 }
 
 /// All rows of several batches.

@@ -99,11 +99,7 @@ impl<'s> Context<'s> {
 
     /// Has an arrangement counted among those of this dataflow.
     pub fn count(&mut self, name: &str, trace: &Trace) {
-        let mut trace = trace.clone();
-        let nothing = Antichain::new();
-        trace.set_logical_compaction(nothing.borrow());
-        trace.set_physical_compaction(nothing.borrow());
-        self.arrangements.push((name.to_string(), trace));
+        self.arrangements.push((name.to_string(), onlooker(trace)));
     }
 
     /// The rows and errors of an object.
@@ -152,4 +148,13 @@ impl<'s> Context<'s> {
     pub fn finish(self) -> (Rc<Pace>, Vec<Import>, Vec<(String, Trace)>) {
         (self.pace, self.imports, self.arrangements)
     }
+}
+
+/// A handle of a trace that does not hold up its compaction.
+pub fn onlooker(trace: &Trace) -> Trace {
+    let mut trace = trace.clone();
+    let nothing = Antichain::new();
+    trace.set_logical_compaction(nothing.borrow());
+    trace.set_physical_compaction(nothing.borrow());
+    trace
 }

@@ -129,9 +129,12 @@ fn value(expression: &Scalar, rows: &RecordBatch) -> Result<ArrayRef> {
 }
 
 fn mask(predicate: &Scalar, rows: &RecordBatch) -> Result<BooleanArray> {
-    Ok(arrow::compute::prep_null_mask_filter(
-        value(predicate, rows)?.as_boolean(),
-    ))
+    let values = value(predicate, rows)?;
+    Ok(values
+        .as_boolean()
+        .iter()
+        .map(|value| Some(value == Some(true)))
+        .collect())
 }
 
 fn keep(rows: &RecordBatch, predicate: &Scalar) -> Result<RecordBatch> {

@@ -14,7 +14,7 @@ use timely::progress::Antichain;
 
 use super::arrange::arrange;
 use super::collection::{Batch, Collection, Stream, Trace};
-use super::context::{Context, Import, Kept, Pace, Source};
+use super::context::{Context, Import, Kept, Pace, Source, onlooker};
 use super::layout::Layout;
 use super::operator::{stateless, upsert};
 use super::plan::Plan;
@@ -202,7 +202,7 @@ impl Worker<'_> {
             (rows.trace, errors.trace)
         });
         input.advance_to(self.now.max(from));
-        let arrangements = vec![("rows".to_string(), rows.clone())];
+        let arrangements = vec![("rows".to_string(), onlooker(&rows))];
         let (rows, errors) = (
             Kept { layout, trace: rows },
             Kept {

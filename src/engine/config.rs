@@ -18,6 +18,8 @@ pub struct Config {
     pub backlog_bytes_max: usize,
     /// Sources are drained at most this often.
     pub tick: Duration,
+    /// Records of a source's history that a new view takes at one timestamp.
+    pub history_step_records: u64,
     /// How far back a SUBSCRIBE can begin.
     pub retention: Duration,
 }
@@ -33,6 +35,7 @@ impl Config {
             query_memory_bytes: 2 << 30,
             backlog_bytes_max: 256 << 20,
             tick: Duration::from_millis(10),
+            history_step_records: 250_000,
             retention: Duration::from_secs(1),
         }
     }

@@ -52,12 +52,12 @@ impl Database {
         let pool = Arc::new(FairSpillPool::new(config.query_memory_bytes));
         let environment = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
         let database = Arc::new(Database {
-            config,
             catalog: RwLock::default(),
             timeline,
             runtime,
             ingest: Arc::default(),
-            views: Views::default(),
+            views: Views::new(config.history_step_records),
+            config,
             query_environment: environment,
             writers: Mutex::default(),
             temporary_ids: AtomicU64::new(u64::MAX),
@@ -112,14 +112,14 @@ impl Database {
         let mut progress = self.timeline.progress();
         loop {
             progress.borrow_and_update();
+            if let Some(failure) = self.views.failure(id) {
+                let message = format!("the view could not be computed: {failure}");
+                return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
+            }
             match self.runtime.frontier(id) {
                 None => return Err(Error::new(SqlState::UNDEFINED_TABLE, "the relation has been dropped")),
                 Some(frontier) if frontier > time => return Ok(()),
                 Some(_) => {}
-            }
-            if let Some(failure) = self.views.failure(id) {
-                let message = format!("the view could not be computed: {failure}");
-                return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
             }
             if progress.changed().await.is_err() {
                 return Err(Error::new(SqlState::ADMIN_SHUTDOWN, "the database is shutting down"));

@@ -14,7 +14,7 @@ use super::outcome::{CopyIn, Description, Notice, Outcome, Severity, Transaction
 use super::prepared::PreparedStatements;
 use super::settings::Settings;
 use super::statement;
-use super::system;
+use super::system::System;
 use super::transaction::{Block, Transaction};
 use crate::catalog::{Catalog, DATABASE, DEFAULT_SCHEMA};
 use crate::sql::statement::{Command, Statement};
@@ -260,28 +260,28 @@ impl Session {
     pub(super) fn plan<T>(&mut self, f: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
         let context = self.plan_context();
         let catalog = self.transaction().reading_catalog();
-        f(&Planner::new(&catalog, &context, &system::RELATIONS))
+        f(&Planner::new(&catalog, &context, &System { catalog: catalog.clone() }))
     }
 
     /// Plans something to be run once, with the values of its parameters.
     pub(super) fn plan_with<T>(&mut self, values: &[ScalarValue], f: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
         let context = self.plan_context();
         let catalog = self.transaction().reading_catalog();
-        f(&Planner::new(&catalog, &context, &system::RELATIONS).with_values(values))
+        f(&Planner::new(&catalog, &context, &System { catalog: catalog.clone() }).with_values(values))
     }
 
     /// Plans what the catalog holds as text, as it was planned when it was defined.
     pub(super) fn plan_stored<T>(&mut self, search_path: &[String], f: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
         let context = PlanContext { now: None, search_path: search_path.to_vec(), ..self.plan_context() };
         let catalog = self.transaction().catalog.clone();
-        f(&Planner::new(&catalog, &context, &system::RELATIONS))
+        f(&Planner::new(&catalog, &context, &System { catalog: catalog.clone() }))
     }
 
     /// Plans something to be kept up to date, in which time does not stand still.
     pub(super) fn plan_maintained<T>(&mut self, f: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
         let context = PlanContext { now: None, ..self.plan_context() };
         let catalog = self.transaction().catalog.clone();
-        f(&Planner::new(&catalog, &context, &system::RELATIONS))
+        f(&Planner::new(&catalog, &context, &System { catalog: catalog.clone() }))
     }
 
     /// What planning must know of this session.

@@ -10,16 +10,14 @@ use std::sync::{Arc, Mutex};
 
 use super::ingest::History;
 use crate::connect::Positions;
-use crate::dataflow::runtime::Runtime;
+use crate::dataflow::runtime::{Command, Runtime};
 use crate::types::{Delta, Error, ObjectId, Result, Time};
 
-/// Rows of history that share a timestamp.
-const HISTORY_STEP_ROWS: u64 = 262_144;
-
 /// The views that run, beyond what the workers know of them.
-#[derive(Default)]
 pub struct Views {
     running: Mutex<HashMap<ObjectId, Arc<RunningView>>>,
+    /// Records of history that share a timestamp.
+    step_records: u64,
 }
 
 /// One running view.
@@ -33,6 +31,10 @@ pub struct RunningView {
 }
 
 impl Views {
+    pub fn new(step_records: u64) -> Self {
+        Views { running: Mutex::default(), step_records }
+    }
+
     /// Begins to keep track of a view and to feed it the history of each append source that it reads.
     pub fn start(&self, runtime: &Arc<Runtime>, id: ObjectId, as_of: Time, histories: Vec<(ObjectId, Result<History>)>) {
         let view = Arc::new(RunningView::default());
@@ -46,14 +48,16 @@ impl Views {
                         runtime.close_history(id, input);
                         continue;
                     }
+                    let (failed, running) = (view.clone(), runtime.clone());
                     let (runtime, view) = (runtime.clone(), view.clone());
-                    let feeder = move || feed_history(&runtime, &view, id, input, as_of, history);
+                    let step = self.step_records;
+                    let feeder = move || feed_history(&runtime, &view, id, input, (as_of, step), history);
                     let thread = std::thread::Builder::new().name(format!("history-{id}"));
                     if let Err(error) = thread.spawn(feeder) {
-                        self.fail(id, Error::internal(format!("could not start a thread: {error}")));
+                        failed.fail(&running, id, Error::internal(format!("could not start a thread: {error}")));
                     }
                 }
-                Err(error) => view.fail(error),
+                Err(error) => view.fail(runtime, id, error),
             }
         }
     }
@@ -73,18 +77,14 @@ impl Views {
             view.stopped.store(true, Ordering::Relaxed);
         }
     }
-
-    fn fail(&self, id: ObjectId, error: Error) {
-        if let Some(view) = self.get(id) {
-            view.fail(error);
-        }
-    }
 }
 
 impl RunningView {
-    fn fail(&self, error: Error) {
-        tracing::error!(%error, "a view can't be completed");
+    /// The view can't be right any more: its dataflow goes, its readers are told why.
+    fn fail(&self, runtime: &Runtime, id: ObjectId, error: Error) {
+        tracing::error!(%error, view = %id, "a view can't be completed");
         *self.failure.lock().expect("no panic while holding a failure") = Some(error);
+        runtime.execute(Command::Drop { id });
     }
 }
 
@@ -95,27 +95,33 @@ fn records(from: &Positions, to: &Positions) -> u64 {
 }
 
 /// Reads the history of one input and feeds it, then closes it; a failure is kept in the view.
-fn feed_history(runtime: &Runtime, view: &RunningView, id: ObjectId, input: ObjectId, as_of: Time, history: History) {
+fn feed_history(
+    runtime: &Runtime,
+    view: &RunningView,
+    id: ObjectId,
+    input: ObjectId,
+    (as_of, step_records): (Time, u64),
+    history: History,
+) {
     let total = records(&history.from, &history.to);
     let mut done = 0;
     let batches = match history.source.read(history.relation, &history.from, &history.to) {
         Ok(batches) => batches,
-        Err(error) => return view.fail(error),
+        Err(error) => return view.fail(runtime, id, error),
     };
     for batch in batches {
         if view.stopped.load(Ordering::Relaxed) {
             return;
         }
-        let rows = match batch {
-            Ok(rows) => rows,
-            Err(error) => return view.fail(error),
+        let read = match batch {
+            Ok(read) => read,
+            Err(error) => return view.fail(runtime, id, error),
         };
-        let count = rows.num_rows() as u64;
         // The last step ends at as_of, from which on the view is right.
-        let steps_left = total.saturating_sub(done + count) / HISTORY_STEP_ROWS;
-        runtime.feed_history(id, input, Delta::insert(rows, as_of - steps_left));
-        done += count;
-        view.history_done.fetch_add(count, Ordering::Relaxed);
+        let steps_left = total.saturating_sub(read.records_done) / step_records;
+        runtime.feed_history(id, input, Delta::insert(read.rows, as_of - steps_left));
+        view.history_done.fetch_add(read.records_done - done, Ordering::Relaxed);
+        done = read.records_done;
     }
     runtime.close_history(id, input);
 }

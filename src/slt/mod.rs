@@ -20,6 +20,7 @@ mod sql;
 mod tally;
 mod view;
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -34,8 +35,11 @@ use mode::{Mode, Modes};
 use player::Player;
 use report::Refusals;
 use script::Script;
-use server::{Instance, Target};
+use server::Target;
 use tally::{Failure, Tally, Verdict};
+
+/// After so many losses of the server over one file in one mode, what is left of a pass is given up.
+const LOSSES_MAX: usize = 60;
 
 /// Runs sqllogictest files in several modes, which must agree with the expected rows and with each other.
 #[derive(Clone, Debug, clap::Args)]
@@ -202,58 +206,83 @@ async fn run_file(script: &Script, mode: Mode, target: &Target, options: &Option
         None => queries,
     };
     let pass_queries = mode.traits().pass_queries.min(queries.len().max(1));
-    let mut passes: Vec<&[usize]> = queries.chunks(pass_queries).collect();
+    let mut passes: VecDeque<Vec<usize>> = queries.chunks(pass_queries).map(<[usize]>::to_vec).collect();
     if passes.is_empty() {
-        passes.push(&[]);
+        passes.push_back(Vec::new());
     }
-    for (number, selected) in passes.into_iter().enumerate() {
-        let tasks = (mode.traits().schedule)(&steps, script, selected);
-        let mut done = 0;
-        if let Err(error) = run_pass(script, mode, target, options, number, &tasks, &mut tally, &mut done).await {
-            tally.add(0, Verdict::Failed(Failure::new(0, "", format!("{error:?}"))));
-            tally.lost += tasks.len().saturating_sub(done + 1) as u64;
+    let pass = Pass {
+        script,
+        mode,
+        target,
+        options,
+        steps: &steps,
+    };
+    let (mut is_first, mut losses) = (true, 0);
+    while let Some(selected) = passes.pop_front() {
+        let mut result = Tally::new(&script.name, mode);
+        let lost = pass.run(&selected, is_first, &mut result).await.err();
+        match lost {
+            // The server went down over one of these: the halves tell which, and what the others say.
+            Some(_) if selected.len() > 1 && losses < LOSSES_MAX => {
+                losses += 1;
+                let (left, right) = selected.split_at(selected.len() / 2);
+                passes.push_front(right.to_vec());
+                passes.push_front(left.to_vec());
+                continue;
+            }
+            Some(error) => {
+                let line = selected.first().map_or(0, |&step| script.steps[step].line);
+                result = Tally::new(&script.name, mode);
+                result.add(
+                    line,
+                    Verdict::Failed(Failure::new(line, script.sql(&selected), format!("{error:?}"))),
+                );
+                result.lost = selected.len().saturating_sub(1) as u64;
+            }
+            None => {}
         }
+        is_first = false;
+        tally.merge(result);
     }
     tally.seconds = began.elapsed().as_secs_f64();
     tally
 }
 
-#[expect(clippy::too_many_arguments, reason = "the pieces of one pass, used once")]
-async fn run_pass(
-    script: &Script,
+/// What all passes over a file in a mode have in common.
+struct Pass<'a> {
+    script: &'a Script,
     mode: Mode,
-    target: &Target,
-    options: &Options,
-    number: usize,
-    tasks: &[schedule::Task],
-    tally: &mut Tally,
-    done: &mut usize,
-) -> Result<()> {
-    let mut instance = target.start().await?;
-    let oracle = match &options.oracle {
-        Some(config) => Some(Target::Url(Box::new(config.clone())).start().await?),
-        None => None,
-    };
-    let oracle_config = oracle.as_ref().map(|oracle| &oracle.config);
-    let mut player = Player::new(script, mode, instance.config.clone(), oracle_config).await?;
-    if number > 0 {
-        player = player.in_later_pass();
-    }
-    let played = player.play(tasks, tally, done).await;
-    drop(player);
-    let result = played.map_err(|error| match instance.end() {
-        Some(end) => Error::internal(end),
-        None => error,
-    });
-    stop(instance).await;
-    if let Some(oracle) = oracle {
-        stop(oracle).await;
-    }
-    result
+    target: &'a Target,
+    options: &'a Options,
+    steps: &'a [usize],
 }
 
-async fn stop(instance: Instance) {
-    instance.stop().await;
+impl Pass<'_> {
+    /// Plays the file for the selected queries on a fresh database. An error means that the server was lost.
+    async fn run(&self, selected: &[usize], is_first: bool, tally: &mut Tally) -> Result<()> {
+        let tasks = (self.mode.traits().schedule)(self.steps, self.script, selected);
+        let mut instance = self.target.start().await?;
+        let oracle = match &self.options.oracle {
+            Some(config) => Some(Target::Url(Box::new(config.clone())).start().await?),
+            None => None,
+        };
+        let oracle_config = oracle.as_ref().map(|oracle| &oracle.config);
+        let played = async {
+            let player = Player::new(self.script, self.mode, instance.config.clone(), oracle_config).await?;
+            let mut player = if is_first { player } else { player.in_later_pass() };
+            player.play(&tasks, tally).await
+        };
+        let played = played.await;
+        let result = played.map_err(|error| match instance.end() {
+            Some(end) => Error::internal(end),
+            None => error,
+        });
+        instance.stop().await;
+        if let Some(oracle) = oracle {
+            oracle.stop().await;
+        }
+        result
+    }
 }
 
 async fn rewrite_files(scripts: &[(&PathBuf, Arc<Script>)], target: &Target) -> Result<bool> {

@@ -20,6 +20,9 @@ use crate::types::{Error, Result};
 /// What the server said to a query, or would not say.
 type Told = std::result::Result<Rows, Refusal>;
 
+/// SQLSTATE of a relation that does not exist.
+const NO_SUCH_TABLE: &str = "42P01";
+
 pub struct Player<'a> {
     script: &'a Script,
     mode: Mode,
@@ -64,8 +67,8 @@ impl<'a> Player<'a> {
         self
     }
 
-    /// Plays the tasks. An error means that the server or the connection is gone; `done` tells how far it came.
-    pub async fn play(&mut self, tasks: &[Task], tally: &mut Tally, done: &mut usize) -> Result<()> {
+    /// Plays the tasks. An error means that the server or the connection is gone.
+    pub async fn play(&mut self, tasks: &[Task], tally: &mut Tally) -> Result<()> {
         if self.mode != Mode::OneShot {
             let made = self
                 .client(&None)
@@ -82,7 +85,6 @@ impl<'a> Player<'a> {
                 Task::Churn => self.churn(tally).await?,
                 Task::DropViews => self.drop_views(tally).await?,
             }
-            *done += 1;
         }
         Ok(())
     }
@@ -130,7 +132,9 @@ impl<'a> Player<'a> {
         loop {
             let verdict = self.statement_once(step, sql, pieces.as_deref(), expected).await?;
             if !matches!(verdict, Verdict::Failed(_)) {
-                self.note(&step.connection, sql);
+                if !matches!(expected, StatementExpect::Error(_)) {
+                    self.note(&step.connection, sql).await?;
+                }
                 return Ok(verdict);
             }
             if !again(&step.retry, &mut attempt).await {
@@ -176,21 +180,41 @@ impl<'a> Player<'a> {
     }
 
     /// Keeps in mind what later steps depend on: open transactions, and the tables there are.
-    fn note(&mut self, connection: &Option<String>, sql: &str) {
+    async fn note(&mut self, connection: &Option<String>, sql: &str) -> Result<()> {
         let words: Vec<String> = sql.split_whitespace().take(2).map(str::to_uppercase).collect();
         let words: Vec<&str> = words.iter().map(|word| word.trim_end_matches(';')).collect();
         match words.as_slice() {
             ["BEGIN" | "START", ..] => drop(self.in_transaction.insert(connection.clone())),
             ["ROLLBACK", "TO"] => {}
             ["COMMIT" | "ROLLBACK" | "END" | "ABORT", ..] => drop(self.in_transaction.remove(connection)),
-            ["CREATE", "TABLE"] => self.tables.extend(sql::table_names(sql)),
+            ["CREATE", "TABLE"] => {
+                for name in sql::table_names(sql) {
+                    let name = self.qualified(connection, name).await?;
+                    self.tables.insert(name);
+                }
+            }
+            // What a CASCADE took with it is not known here: the churn leaves out what is not there any more.
             ["DROP", ..] => {
                 for name in sql::table_names(sql) {
+                    let name = self.qualified(connection, name).await?;
                     self.tables.remove(&name);
                 }
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// A table's name with its schema: the first of the search path, if it is not said.
+    async fn qualified(&mut self, connection: &Option<String>, name: String) -> Result<String> {
+        if name.contains('.') {
+            return Ok(name);
+        }
+        let current = self.client(connection).await?.run("SELECT current_schema()").await?;
+        let schema = current
+            .ok()
+            .and_then(|answer| answer.rows.rows.first()?.first()?.clone());
+        Ok(format!("{}.{name}", schema.unwrap_or_else(|| "public".to_string())))
     }
 
     async fn retried_query(&mut self, index: usize) -> Result<Verdict> {
@@ -219,7 +243,7 @@ impl<'a> Player<'a> {
             },
             verdict => verdict,
         };
-        if matches!(verdict, Verdict::Failed(_)) {
+        if matches!(verdict, Verdict::Failed(_)) || !step.is_query() {
             return Ok(verdict);
         }
         // In a transaction block an error leaves nothing to ask a second time.
@@ -324,6 +348,10 @@ impl<'a> Player<'a> {
             let Action::Query { sql, .. } = &step.action else {
                 continue;
             };
+            // Inside a block a definition takes effect at its end: such a query gets its view when its turn comes.
+            if self.in_transaction.contains(&step.connection) {
+                continue;
+            }
             let sql = self.named(sql);
             let view = QueryView::make(&*self.client(&step.connection).await?, index, &sql).await?;
             self.views.insert(index, view);
@@ -360,6 +388,10 @@ impl<'a> Player<'a> {
             ];
             for sql in statements {
                 if let Err(refusal) = self.client(&None).await?.run(&sql).await? {
+                    if refusal.state == NO_SUCH_TABLE {
+                        self.tables.remove(&table);
+                        break;
+                    }
                     tally.add(
                         0,
                         Verdict::Failed(Failure::new(

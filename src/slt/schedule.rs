@@ -93,8 +93,7 @@ fn segments<'a>(steps: &'a [usize], script: &Script) -> Vec<&'a [usize]> {
 
 fn role(script: &Script, step: usize) -> Kind {
     match &script.steps[step].action {
-        Action::Query { .. } => Kind::Query,
-        Action::Statement { sql, .. } => sql::kind(sql),
+        Action::Query { sql, .. } | Action::Statement { sql, .. } => sql::kind(sql),
         Action::System { .. } | Action::Sleep(_) => Kind::Change,
     }
 }

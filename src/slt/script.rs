@@ -97,6 +97,19 @@ impl Script {
     }
 }
 
+impl Script {
+    /// The SQL of the one query that is selected, or of none.
+    pub fn sql(&self, selected: &[usize]) -> &str {
+        match selected {
+            [step] => match &self.steps[*step].action {
+                Action::Query { sql, .. } | Action::Statement { sql, .. } => sql,
+                Action::System { .. } | Action::Sleep(_) => "",
+            },
+            _ => "",
+        }
+    }
+}
+
 fn step(record: Record<DefaultColumnType>, sort: SortMode, substitute: bool) -> Result<Option<Step>> {
     let fill = |text: String| if substitute { substituted(&text) } else { Ok(text) };
     Ok(Some(match record {
@@ -192,8 +205,9 @@ impl Step {
         })
     }
 
+    /// Whether this asks and changes nothing; an INSERT with RETURNING gives rows and is no query.
     pub fn is_query(&self) -> bool {
-        matches!(self.action, Action::Query { .. })
+        matches!(&self.action, Action::Query { sql, .. } if sql::is_query(sql))
     }
 }
 

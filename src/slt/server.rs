@@ -84,6 +84,8 @@ async fn start_own(workers: usize) -> Result<Instance> {
             &format!("127.0.0.1:{http}"),
         ])
         .args(["--workers", &workers.to_string()])
+        // A panic's message is worth more than the frames that would push it out of the last lines.
+        .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(io)?)
         .stderr(log)

@@ -85,6 +85,21 @@ impl Tally {
         }
     }
 
+    /// Adds what came of another pass over the same file.
+    pub fn merge(&mut self, other: Tally) {
+        self.statements += other.statements;
+        self.agreed += other.agreed;
+        self.agreed_with_oracle += other.agreed_with_oracle;
+        self.lost += other.lost;
+        self.failures.extend(other.failures);
+        for (reason, lines) in other.refused {
+            self.refused.entry(reason).or_default().extend(lines);
+        }
+        for (reason, count) in other.skipped {
+            *self.skipped.entry(reason).or_default() += count;
+        }
+    }
+
     pub fn failed(&self) -> u64 {
         self.failures.len() as u64 + self.lost
     }

@@ -6,10 +6,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::Result as DataFusionResult;
 use datafusion::common::config::ConfigOptions;
-use datafusion::datasource::MemTable;
+use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::planner::ExprPlanner;
@@ -118,20 +119,27 @@ impl Oracle {
         Ok(naive::as_multiset(&[rows]))
     }
 
-    /// Both ways of running the query give these rows.
-    pub fn agrees(&self, sql: &str) -> Vec<String> {
+    /// The rows that both ways of running the query give; else what differs, with the plan.
+    pub fn compare(&self, sql: &str) -> std::result::Result<Vec<String>, String> {
         let plan = || {
             self.plan(sql)
                 .map_or_else(|error| error.to_string(), |plan| plan.display_indent().to_string())
         };
         let batch = self
             .batch(sql)
-            .unwrap_or_else(|error| panic!("{sql}\nbatch: {error:?}\n{}", plan()));
+            .map_err(|error| format!("{sql}\nbatch: {error:?}\n{}", plan()))?;
         let dataflow = self
             .dataflow(sql)
-            .unwrap_or_else(|error| panic!("{sql}\ndataflow: {error:?}\n{}", plan()));
-        assert_eq!(batch, dataflow, "{sql}\n{}", plan());
-        batch
+            .map_err(|error| format!("{sql}\ndataflow: {error:?}\n{}", plan()))?;
+        match batch == dataflow {
+            true => Ok(batch),
+            false => Err(format!("{sql}\nbatch: {batch:?}\ndataflow: {dataflow:?}\n{}", plan())),
+        }
+    }
+
+    /// [`Oracle::compare`], where nothing may differ.
+    pub fn agrees(&self, sql: &str) -> Vec<String> {
+        self.compare(sql).unwrap_or_else(|difference| panic!("{difference}"))
     }
 
     /// Both ways fail with this SQLSTATE.
@@ -166,6 +174,10 @@ impl ContextProvider for Oracle {
             reference,
             schema: self.tables[position].1.schema(),
         }))
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> DataFusionResult<Arc<dyn TableSource>> {
+        Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {

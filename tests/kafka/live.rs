@@ -85,7 +85,7 @@ impl Live {
 pub fn rows_between(source: &Arc<dyn Source>, from: &Positions, to: &Positions) -> Result<Vec<String>> {
     let mut rows = vec![];
     for batch in source.read(0, from, to)? {
-        rows.extend(texts(&batch?));
+        rows.extend(texts(&batch?.rows));
     }
     Ok(rows)
 }

@@ -20,7 +20,7 @@ pub use nexmark::open as open_nexmark;
 
 use super::declaration::SourceDeclaration;
 use super::outlet::{Outlet, Stop, spawn};
-use super::{Batches, Follower, Positions, Source, SourceBatch, SourceRelation};
+use super::{Batches, Follower, Positions, ReadRows, Source, SourceBatch, SourceRelation};
 use crate::types::{Error, Result, SqlState};
 
 /// Events of one batch at most, followed or read.
@@ -88,10 +88,12 @@ impl Source for Generator {
         let (from, to) = (event_number(from)?, event_number(to)?);
         let sequence = self.sequence.clone();
         let starts = (from..to).step_by(BATCH_EVENTS as usize);
-        let batches = starts.map(move |start| sequence.rows(relation, start..to.min(start + BATCH_EVENTS)));
-        Ok(Box::new(
-            batches.filter(|batch| !matches!(batch, Ok(rows) if rows.num_rows() == 0)),
-        ))
+        let batches = starts.map(move |start| {
+            let end = to.min(start + BATCH_EVENTS);
+            let rows = sequence.rows(relation, start..end)?;
+            Ok(ReadRows { rows, records_done: end - from })
+        });
+        Ok(Box::new(batches.filter(|batch| !matches!(batch, Ok(read) if read.rows.num_rows() == 0))))
     }
 }
 

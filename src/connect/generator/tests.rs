@@ -92,6 +92,7 @@ fn what_is_followed_is_what_is_read() {
         let read: Result<Vec<RecordBatch>> = source
             .read(relation, &position(100), &position(25_000))
             .unwrap()
+            .map(|read| read.map(|read| read.rows))
             .collect();
         let schema = source.relations()[relation].batch_schema();
         let whole = |batches: &[RecordBatch]| arrow::compute::concat_batches(&schema, batches).unwrap();

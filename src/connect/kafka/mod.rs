@@ -171,6 +171,10 @@ impl Source for Kafka {
         &self.relations
     }
 
+    fn topic(&self) -> Option<&str> {
+        Some(&self.address.topic)
+    }
+
     fn start(&self) -> Result<Positions> {
         let client = Client::connect(&self.address)?;
         let partitions = client.partitions()?;

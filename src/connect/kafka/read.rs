@@ -12,7 +12,7 @@ use super::client::{Address, Client, record};
 use super::follow::stopped;
 use super::record::{Record, RecordDecoder, RecordLayout};
 use crate::connect::declaration::OnError;
-use crate::connect::{Batches, Positions};
+use crate::connect::{Batches, Positions, ReadRows};
 use crate::types::{Error, Result};
 
 /// Rows and bytes of one batch at most.
@@ -59,6 +59,7 @@ pub fn read(
         on_error,
         decoder,
         ends,
+        records_done: 0,
         progressed,
     }))
 }
@@ -69,20 +70,25 @@ struct BoundedRead {
     decoder: RecordDecoder,
     /// The partitions that are not read to their end yet, and where that is.
     ends: BTreeMap<i32, i64>,
+    records_done: u64,
     progressed: Instant,
 }
 
 impl Iterator for BoundedRead {
-    type Item = Result<RecordBatch>;
+    type Item = Result<ReadRows>;
 
-    fn next(&mut self) -> Option<Result<RecordBatch>> {
+    fn next(&mut self) -> Option<Result<ReadRows>> {
         while !self.ends.is_empty() && self.decoder.rows() < BATCH_ROWS && self.decoder.bytes() < BATCH_BYTES {
             if let Err(error) = self.poll() {
                 self.ends.clear();
                 return Some(Err(error));
             }
         }
-        (self.decoder.rows() > 0).then(|| self.decoder.finish())
+        (self.decoder.rows() > 0).then(|| {
+            let rows = self.decoder.finish()?;
+            self.records_done += rows.num_rows() as u64;
+            Ok(ReadRows { rows, records_done: self.records_done })
+        })
     }
 }
 

@@ -20,8 +20,9 @@ use timely::order::PartialOrder;
 use timely::progress::Antichain;
 use timely::progress::frontier::AntichainRef;
 
+use super::super::chunk::ArrowChunk;
 use super::super::collection::{Arranged, Batch, Stream, Trace};
-use super::super::columns::{batch_of, interleave_column};
+use super::super::columns::{batch_of, try_interleave_column};
 use super::super::context::{Context, Pace};
 use super::super::errors::error_schema;
 use super::super::evaluate::{error_delta, evaluate_predicate};
@@ -104,11 +105,11 @@ pub fn pairs<'s>(
             });
             let (mut rows, mut errors) = (rows_output.activate(), errors_output.activate());
             for _ in 0..TURN_PIECES {
-                let Some((capabilities, good, bad)) = work.next() else {
-                    break;
-                };
-                give(&mut rows, &capabilities.rows, good);
-                give(&mut errors, &capabilities.errors, bad);
+                let Some((capabilities, made)) = work.next() else { break };
+                for (good, bad) in made {
+                    give(&mut rows, &capabilities.rows, good);
+                    give(&mut errors, &capabilities.errors, bad);
+                }
             }
             if !work.is_done() {
                 activator.activate();
@@ -220,7 +221,7 @@ impl Work {
     }
 
     /// A piece of work: some pairs, perhaps none.
-    fn next(&mut self) -> Option<(Capabilities, Delta, Delta)> {
+    fn next(&mut self) -> Option<(Capabilities, Vec<(Delta, Delta)>)> {
         if self.pace.stopped.get() {
             self.pace.remove(self.left.len() + self.right.len());
             self.left.clear();
@@ -238,86 +239,103 @@ impl Work {
         }
         // The other queue is next.
         std::mem::swap(&mut self.left, &mut self.right);
-        let (good, bad) = self.pairing.make(candidates.unwrap_or_default());
-        Some((capabilities, good, bad))
+        Some((capabilities, self.pairing.make(candidates.unwrap_or_default())))
     }
 }
 
 impl Pairing {
-    /// The pairs whose keys are equal by value and which pass the filter, and errors.
-    fn make(&self, candidates: Candidates) -> (Delta, Delta) {
-        let nothing = || (Delta::empty(self.given.clone()), Delta::empty(error_schema()));
+    /// The pairs whose keys are equal by value and which pass the filter, and errors; in several parts if they are too
+    /// many bytes for one.
+    fn make(&self, candidates: Candidates) -> Vec<(Delta, Delta)> {
         if candidates.left.is_empty() {
-            return nothing();
+            return vec![];
         }
-        let candidates = self.with_equal_keys(candidates);
+        match self.try_make(&candidates) {
+            Some(made) => vec![made],
+            None => candidates
+                .halves()
+                .into_iter()
+                .flat_map(|half| self.make(half))
+                .collect(),
+        }
+    }
+
+    fn try_make(&self, candidates: &Candidates) -> Option<(Delta, Delta)> {
+        let equal = self.equal_keys(candidates)?;
+        let really = (equal.false_count() > 0).then(|| candidates.filtered(&equal));
+        let candidates = really.as_ref().unwrap_or(candidates);
         let columns = if self.filter.is_some() { &self.both } else { &self.given };
-        let rows = candidates.gather(columns);
-        let mut delta = Delta {
-            rows,
-            times: Stamps::of(candidates.times),
-            diffs: Stamps::of(candidates.diffs),
+        let delta = Delta {
+            rows: candidates.gather(columns)?,
+            times: Stamps::of(candidates.times.clone()),
+            diffs: Stamps::of(candidates.diffs.clone()),
         };
-        if delta.is_empty() {
-            return nothing();
-        }
-        let Some(filter) = &self.filter else {
-            return (delta, Delta::empty(error_schema()));
+        let Some(filter) = self.filter.as_ref().filter(|_| !delta.is_empty()) else {
+            return Some((delta, Delta::empty(error_schema())));
         };
         let (mask, bad) = evaluate_predicate(filter, &delta.rows);
         let errors = error_delta(&delta, bad);
-        delta = keep(delta, &mask);
+        let mut delta = keep(delta, &mask);
         let given = delta.rows.columns()[..self.given.fields().len()].to_vec();
         delta.rows = batch_of(&self.given, given, delta.rows.num_rows());
-        (delta, errors)
+        Some((delta, errors))
     }
 
     /// Rows of keys that differ can have one hash; nearly never do they.
-    fn with_equal_keys(&self, mut candidates: Candidates) -> Candidates {
-        let left: Vec<&RecordBatch> = candidates.left_chunks.iter().map(|chunk| chunk.rows()).collect();
-        let right: Vec<&RecordBatch> = candidates.right_chunks.iter().map(|chunk| chunk.rows()).collect();
-        let mut equal: Option<BooleanArray> = None;
+    fn equal_keys(&self, candidates: &Candidates) -> Option<BooleanArray> {
+        let (left, right) = candidates.rows();
+        let mut equal = BooleanArray::from(vec![true; candidates.left.len()]);
         for &(left_key, right_key) in &self.keys {
-            let left = interleave_column(&left, left_key, &candidates.left);
-            let right = interleave_column(&right, right_key, &candidates.right);
-            let column = equal_values(&left, &right, self.nulls_equal);
-            equal = Some(match equal {
-                Some(others) => and(&others, &column).expect("masks have one length"),
-                None => column,
-            });
+            let left = try_interleave_column(&left, left_key, &candidates.left)?;
+            let right = try_interleave_column(&right, right_key, &candidates.right)?;
+            equal = and(&equal, &equal_values(&left, &right, self.nulls_equal)).expect("masks have one length");
         }
-        if let Some(mask) = equal.filter(|mask| mask.false_count() > 0) {
-            candidates.retain(|pair| mask.value(pair));
-        }
-        candidates
+        Some(equal)
     }
 }
 
 impl Candidates {
-    /// The first columns of left ++ right.
-    fn gather(&self, schema: &SchemaRef) -> RecordBatch {
-        let left: Vec<&RecordBatch> = self.left_chunks.iter().map(|chunk| chunk.rows()).collect();
-        let right: Vec<&RecordBatch> = self.right_chunks.iter().map(|chunk| chunk.rows()).collect();
-        let left_columns = left[0].num_columns();
-        let columns = (0..schema.fields().len()).map(|column| match column.checked_sub(left_columns) {
-            None => interleave_column(&left, column, &self.left),
-            Some(column) => interleave_column(&right, column, &self.right),
-        });
-        batch_of(schema, columns.collect(), self.left.len())
+    /// The rows of the chunks.
+    fn rows(&self) -> (Vec<&RecordBatch>, Vec<&RecordBatch>) {
+        (
+            self.left_chunks.iter().map(ArrowChunk::rows).collect(),
+            self.right_chunks.iter().map(ArrowChunk::rows).collect(),
+        )
     }
 
-    fn retain(&mut self, keeps: impl Fn(usize) -> bool) {
-        fn retain<T>(list: &mut Vec<T>, keeps: &impl Fn(usize) -> bool) {
-            let mut position = 0;
-            list.retain(|_| {
-                position += 1;
-                keeps(position - 1)
-            });
+    /// The first columns of left ++ right.
+    fn gather(&self, schema: &SchemaRef) -> Option<RecordBatch> {
+        let (left, right) = self.rows();
+        let left_columns = left[0].num_columns();
+        let columns = (0..schema.fields().len()).map(|column| match column.checked_sub(left_columns) {
+            None => try_interleave_column(&left, column, &self.left),
+            Some(column) => try_interleave_column(&right, column, &self.right),
+        });
+        Some(batch_of(schema, columns.collect::<Option<_>>()?, self.left.len()))
+    }
+
+    fn filtered(&self, mask: &BooleanArray) -> Candidates {
+        self.picked(&mask.values().set_indices().collect::<Vec<_>>())
+    }
+
+    fn halves(&self) -> [Candidates; 2] {
+        let (all, middle) = (self.left.len(), self.left.len() / 2);
+        assert!(middle > 0, "a row of a join is more than two gigabytes");
+        [
+            self.picked(&(0..middle).collect::<Vec<_>>()),
+            self.picked(&(middle..all).collect::<Vec<_>>()),
+        ]
+    }
+
+    fn picked(&self, pairs: &[usize]) -> Candidates {
+        Candidates {
+            left_chunks: self.left_chunks.clone(),
+            right_chunks: self.right_chunks.clone(),
+            left: pairs.iter().map(|&pair| self.left[pair]).collect(),
+            right: pairs.iter().map(|&pair| self.right[pair]).collect(),
+            times: pairs.iter().map(|&pair| self.times[pair]).collect(),
+            diffs: pairs.iter().map(|&pair| self.diffs[pair]).collect(),
         }
-        retain(&mut self.left, &keeps);
-        retain(&mut self.right, &keeps);
-        retain(&mut self.times, &keeps);
-        retain(&mut self.diffs, &keeps);
     }
 }
 

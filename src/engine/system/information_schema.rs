@@ -3,6 +3,7 @@
 use datafusion::common::ScalarValue;
 
 use super::pg_class::{OWNER_NAME, relkind};
+use super::Kind::One;
 use super::{SystemRelation, int4, null_text, text};
 use crate::catalog::{DATABASE, Entry, Item};
 use crate::engine::session::Session;
@@ -12,18 +13,18 @@ pub const TABLE: &[SystemRelation] = &[
     SystemRelation {
         schema: "information_schema",
         name: "schemata",
-        columns: &[("catalog_name", SqlType::Text), ("schema_name", SqlType::Text), ("schema_owner", SqlType::Text)],
+        columns: &[("catalog_name", One(SqlType::Text)), ("schema_name", One(SqlType::Text)), ("schema_owner", One(SqlType::Text))],
         rows: schemata,
     },
     SystemRelation {
         schema: "information_schema",
         name: "tables",
         columns: &[
-            ("table_catalog", SqlType::Text),
-            ("table_schema", SqlType::Text),
-            ("table_name", SqlType::Text),
-            ("table_type", SqlType::Text),
-            ("is_insertable_into", SqlType::Text),
+            ("table_catalog", One(SqlType::Text)),
+            ("table_schema", One(SqlType::Text)),
+            ("table_name", One(SqlType::Text)),
+            ("table_type", One(SqlType::Text)),
+            ("is_insertable_into", One(SqlType::Text)),
         ],
         rows: tables,
     },
@@ -31,10 +32,10 @@ pub const TABLE: &[SystemRelation] = &[
         schema: "information_schema",
         name: "views",
         columns: &[
-            ("table_catalog", SqlType::Text),
-            ("table_schema", SqlType::Text),
-            ("table_name", SqlType::Text),
-            ("view_definition", SqlType::Text),
+            ("table_catalog", One(SqlType::Text)),
+            ("table_schema", One(SqlType::Text)),
+            ("table_name", One(SqlType::Text)),
+            ("view_definition", One(SqlType::Text)),
         ],
         rows: views,
     },
@@ -42,18 +43,18 @@ pub const TABLE: &[SystemRelation] = &[
         schema: "information_schema",
         name: "columns",
         columns: &[
-            ("table_catalog", SqlType::Text),
-            ("table_schema", SqlType::Text),
-            ("table_name", SqlType::Text),
-            ("column_name", SqlType::Text),
-            ("ordinal_position", SqlType::Int4),
-            ("column_default", SqlType::Text),
-            ("is_nullable", SqlType::Text),
-            ("data_type", SqlType::Text),
-            ("character_maximum_length", SqlType::Int4),
-            ("numeric_precision", SqlType::Int4),
-            ("numeric_scale", SqlType::Int4),
-            ("udt_name", SqlType::Text),
+            ("table_catalog", One(SqlType::Text)),
+            ("table_schema", One(SqlType::Text)),
+            ("table_name", One(SqlType::Text)),
+            ("column_name", One(SqlType::Text)),
+            ("ordinal_position", One(SqlType::Int4)),
+            ("column_default", One(SqlType::Text)),
+            ("is_nullable", One(SqlType::Text)),
+            ("data_type", One(SqlType::Text)),
+            ("character_maximum_length", One(SqlType::Int4)),
+            ("numeric_precision", One(SqlType::Int4)),
+            ("numeric_scale", One(SqlType::Int4)),
+            ("udt_name", One(SqlType::Text)),
         ],
         rows: columns,
     },

@@ -3,6 +3,7 @@
 //! Each is one entry of [`TABLE`]: its columns, and a function that gives its rows.
 
 mod empty;
+mod functions;
 mod information_schema;
 mod millrace;
 mod pg_class;
@@ -13,32 +14,73 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
+use datafusion::logical_expr::ScalarUDF;
 
 use super::session::Session;
+use crate::catalog::Catalog;
 use crate::sql::SystemRelations;
 use crate::types::{Column, Relation, Result, SqlType};
+
+/// The type of a column; a constant can't hold a box, so an array is told by its element.
+pub enum Kind {
+    One(SqlType),
+    Many(SqlType),
+}
+
+impl Kind {
+    fn sql_type(&self) -> SqlType {
+        match self {
+            Kind::One(sql_type) => sql_type.clone(),
+            Kind::Many(element) => SqlType::Array(Box::new(element.clone())),
+        }
+    }
+}
 
 /// A relation of the system.
 pub struct SystemRelation {
     pub schema: &'static str,
     pub name: &'static str,
-    pub columns: &'static [(&'static str, SqlType)],
+    pub columns: &'static [(&'static str, Kind)],
     pub rows: fn(&mut Session) -> Result<Vec<Vec<ScalarValue>>>,
 }
 
 /// Every table of relations.
 const TABLES: &[&[SystemRelation]] = &[millrace::TABLE, pg_class::TABLE, pg_type::TABLE, information_schema::TABLE, empty::TABLE];
 
-/// What the planner asks for their columns.
-pub struct Relations;
+/// What the planner asks: the columns of relations, and functions over one state of the catalog.
+pub struct System {
+    pub catalog: Arc<Catalog>,
+}
 
-pub static RELATIONS: Relations = Relations;
-
-impl SystemRelations for Relations {
+impl SystemRelations for System {
     fn relation(&self, schema: &str, name: &str) -> Option<Relation> {
-        find(schema, name).map(|found| columns(found))
+        find(schema, name).map(columns)
+    }
+
+    fn function(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        functions::find(name, &self.catalog)
+    }
+
+    fn oid(&self, kind: &SqlType, _: Option<&str>, name: &str) -> Option<u32> {
+        match (kind, name) {
+            (SqlType::Regnamespace, name) => Some(pg_class::namespace_of(&self.catalog, name)).filter(|&oid| oid != 0),
+            (SqlType::Regclass, name) => BUILT_IN_CLASSES.iter().find(|(class, _)| *class == name).map(|(_, oid)| *oid),
+            _ => None,
+        }
     }
 }
+
+/// OIDs of catalogs that queries name as `'pg_class'::regclass`.
+const BUILT_IN_CLASSES: &[(&str, u32)] = &[
+    ("pg_type", 1247),
+    ("pg_attribute", 1249),
+    ("pg_proc", 1255),
+    ("pg_class", 1259),
+    ("pg_constraint", 2606),
+    ("pg_namespace", 2615),
+    ("pg_rewrite", 2618),
+    ("pg_database", 1262),
+];
 
 /// The rows of a system relation, as they are now.
 pub fn rows(session: &mut Session, schema: &str, name: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
@@ -50,8 +92,11 @@ pub fn rows(session: &mut Session, schema: &str, name: &str) -> Result<(SchemaRe
     }
     let column = |place: usize| -> Result<ArrayRef> {
         let values = rows.iter().map(|row| row[place].clone());
-        let values = ScalarValue::iter_to_array(values)?;
-        Ok(arrow::compute::cast(&values, schema.field(place).data_type())?)
+        let data_type = schema.field(place).data_type();
+        if rows.iter().all(|row| row[place].is_null()) {
+            return Ok(arrow::array::new_null_array(data_type, rows.len()));
+        }
+        Ok(arrow::compute::cast(&ScalarValue::iter_to_array(values)?, data_type)?)
     };
     let columns = (0..relation.columns.len()).map(column).collect::<Result<_>>()?;
     let batch = RecordBatch::try_new(schema.clone(), columns)?;
@@ -63,7 +108,7 @@ fn find(schema: &str, name: &str) -> Option<&'static SystemRelation> {
 }
 
 fn columns(relation: &SystemRelation) -> Relation {
-    let columns = relation.columns.iter().map(|(name, sql_type)| Column::new(*name, sql_type.clone(), true));
+    let columns = relation.columns.iter().map(|(name, kind)| Column::new(*name, kind.sql_type(), true));
     Relation::new(columns.collect())
 }
 

@@ -11,9 +11,7 @@ use datafusion::common::{Column, Result as DataFusionResult, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{
-    Aggregate, Expr, ExprSchemable, GroupingSet, LogicalPlan, LogicalPlanBuilder, Union, lit,
-};
+use datafusion::logical_expr::{Aggregate, Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder, Union, lit};
 use datafusion::optimizer::analyzer::AnalyzerRule;
 
 use super::names::named_as;
@@ -65,7 +63,7 @@ fn expand(aggregate: Aggregate) -> DataFusionResult<Transformed<LogicalPlan>> {
     let plan = match branches.len() {
         1 => Arc::unwrap_or_clone(branches.remove(0)),
         _ => {
-            let union = LogicalPlan::Union(Union::try_new(branches)?);
+            let union = LogicalPlan::Union(Union::try_new_with_loose_types(branches)?);
             let columns = union.schema().columns();
             let back = columns
                 .into_iter()
@@ -110,7 +108,6 @@ fn too_many_sets() -> Error {
 
 /// The aggregation by one set, with NULL for the keys that are not in it.
 fn branch(aggregate: &Aggregate, keys: &[Expr], set: &[Expr], output: &[Column]) -> DataFusionResult<LogicalPlan> {
-    let input = aggregate.input.schema();
     let mut set_keys: Vec<Expr> = vec![];
     set.iter().for_each(|key| {
         if !set_keys.contains(key) {
@@ -138,7 +135,8 @@ fn branch(aggregate: &Aggregate, keys: &[Expr], set: &[Expr], output: &[Column])
         .iter()
         .map(|key| match set_keys.iter().position(|member| member == key) {
             Some(position) => Ok(Expr::Column(columns[position].clone())),
-            None => Ok(lit(ScalarValue::try_from(&key.get_type(input)?)?)),
+            // Types are settled later, across the union.
+            None => Ok(lit(ScalarValue::Null)),
         });
     let values = key_values.chain(
         aggregate

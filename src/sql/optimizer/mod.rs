@@ -7,6 +7,7 @@
 
 mod cardinality;
 mod distinct_counts;
+mod domain;
 mod floats;
 mod grouping;
 mod limits;

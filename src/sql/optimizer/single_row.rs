@@ -1,31 +1,36 @@
 //! `single_row(value, rows)`: the value of a scalar subquery that had this many rows, or the error 21000 if they were
 //! more than one. It stands where the subquery stood, so that the error is raised only where the value is used.
 
-use std::sync::{Arc, LazyLock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, AsArray};
-use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use datafusion::common::{Result as DataFusionResult, ScalarValue};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
 
 use crate::types::{Error, SqlState};
 
-pub fn single_row() -> Arc<ScalarUDF> {
-    static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(ScalarUDF::from(SingleRow::new())));
-    FUNCTION.clone()
+/// The function for subqueries whose one column is `field`.
+pub fn single_row(field: &Field) -> ScalarUDF {
+    let metadata = field
+        .metadata()
+        .iter()
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    ScalarUDF::from(SingleRow {
+        signature: Signature::any(2, Volatility::Immutable),
+        metadata,
+    })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct SingleRow {
     signature: Signature,
-}
-
-impl SingleRow {
-    fn new() -> Self {
-        SingleRow {
-            signature: Signature::any(2, Volatility::Immutable),
-        }
-    }
+    /// The SQL type of the value, where Arrow's type does not say it; min(value) has lost it.
+    metadata: BTreeMap<String, String>,
 }
 
 impl ScalarUDFImpl for SingleRow {
@@ -39,6 +44,12 @@ impl ScalarUDFImpl for SingleRow {
 
     fn return_type(&self, arguments: &[DataType]) -> DataFusionResult<DataType> {
         Ok(arguments[0].clone())
+    }
+
+    fn return_field_from_args(&self, arguments: ReturnFieldArgs) -> DataFusionResult<FieldRef> {
+        let metadata = self.metadata.clone().into_iter().collect();
+        let field = Field::new(self.name(), arguments.arg_fields[0].data_type().clone(), true);
+        Ok(Arc::new(field.with_metadata(metadata)))
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {

@@ -28,9 +28,10 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::analyzer::AnalyzerRule;
 
 use super::cardinality::{at_most_one_row, exactly_one_row};
+use super::domain::{Domain, same, visit_outer_references};
 use super::names::{Names, columns};
 use super::single_row::single_row;
-use super::unnest::{Domain, filled, same, unnest, unnest_completely, visit_outer_references};
+use super::unnest::{filled, unnest, unnest_completely};
 use crate::types::Error;
 
 #[derive(Debug)]
@@ -210,10 +211,11 @@ impl Joiner {
         if at_most_one_row(&plan) {
             return Ok(self.attach(plan, input, true)?.swap_remove(0));
         }
+        let field = plan.schema().field(0).clone();
         let value = min_udaf().call(columns(plan.schema()).into_iter().take(1).collect());
         let counted = LogicalPlanBuilder::from(plan).aggregate(Vec::<Expr>::new(), [value, count_rows()])?;
         // Without any row both are NULL, which is the value wanted.
-        Ok(single_row().call(self.attach(counted.build()?, input, false)?))
+        Ok(single_row(&field).call(self.attach(counted.build()?, input, false)?))
     }
 
     fn exists(&self, plan: LogicalPlan, input: &mut LogicalPlan) -> DataFusionResult<Expr> {

@@ -81,7 +81,7 @@ fn scalar_subqueries_have_one_row_or_none() {
     let oracle = oracle();
     oracle.fails("SELECT (SELECT y FROM r)", "21000");
     oracle.fails("SELECT x FROM l WHERE x = (SELECT y FROM r)", "21000");
-    oracle.fails("SELECT x, (SELECT b.x FROM l b WHERE b.x = l.x) FROM l", "21000");
+    oracle.fails("SELECT x, (SELECT b.x FROM l b WHERE b.x = l.x) AS v FROM l", "21000");
     gives("SELECT (SELECT y FROM r WHERE y = 4)", &["4"]);
     gives("SELECT (SELECT y FROM e)", &["-"]);
     gives(

@@ -124,31 +124,30 @@ fn first_per_group(distinct: DistinctOn) -> DataFusionResult<LogicalPlan> {
     } = distinct;
     let selected = columns(&schema);
     let sort = sort_expr.unwrap_or_default();
-    let group = |position: usize| format!("__on_{position}");
-    let key = |position: usize| format!("__order_{position}");
-
-    let below = select_expr
-        .into_iter()
-        .zip(schema.iter())
-        .map(|(expression, field)| named_as(expression, &Column::from(field)))
-        .chain(
-            on_expr
-                .iter()
-                .enumerate()
-                .map(|(position, on)| on.clone().alias(group(position))),
-        )
-        .chain(
-            sort.iter()
-                .enumerate()
-                .map(|(position, sort)| sort.expr.clone().alias(key(position))),
-        );
+    let named = select_expr.iter().zip(schema.iter());
+    let mut below: Vec<Expr> = named
+        .map(|(expression, field)| named_as(expression.clone(), &Column::from(field)))
+        .collect();
+    // What is selected anyway is not computed twice, and a group that is selected shows as the result's key.
+    let mut computed = |expression: &Expr, name: String| {
+        let same = |known: &Expr| known.clone().unalias() == *expression;
+        match select_expr.iter().position(same) {
+            Some(position) => selected[position].clone(),
+            None => {
+                below.push(expression.clone().alias(&name));
+                unqualified(name)
+            }
+        }
+    };
+    let groups: Vec<Expr> = on_expr
+        .iter()
+        .enumerate()
+        .map(|(position, on)| computed(on, format!("__on_{position}")))
+        .collect();
     let keys: Vec<SortExpr> = sort
         .iter()
         .enumerate()
-        .map(|(position, sort)| SortExpr::new(unqualified(key(position)), sort.asc, sort.nulls_first))
-        .collect();
-    let groups = (0..on_expr.len())
-        .map(|position| unqualified(group(position)))
+        .map(|(position, key)| key.with_expr(computed(&key.expr, format!("__order_{position}"))))
         .collect();
     let number = row_number()
         .partition_by(groups)

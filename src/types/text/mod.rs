@@ -11,12 +11,13 @@ mod read;
 mod write;
 mod zone;
 
-pub use bytes::write_hex;
+pub use array::split as split_array;
+pub use bytes::{read_escaped, read_hex, write_hex};
 pub use calendar::{Clock, date_of_days, days_in_month, days_of_date};
 pub use datetime::{Moment, read_moment};
 pub use float::{write_float4, write_float8};
-pub use interval::{MICROS_PER_DAY, read_interval, write_interval};
-pub use numeric::{Digits, POWERS, rescale, rescale_wide, round_half_away, write_decimal, write_wide_decimal};
+pub use interval::{MICROS_PER_DAY, read_interval, write_clock, write_interval};
+pub use numeric::{Digits, POWERS, rescale, exceeds, field_overflow, read_numeric, rescale_wide, round_half_away, round_wide_half_away, write_decimal, write_wide_decimal};
 pub use read::{parse, parse_one};
 pub use write::TextWriter;
 pub use zone::Zone;

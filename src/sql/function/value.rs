@@ -1,0 +1,178 @@
+//! Kernels from functions of single values: NULL in, NULL out, a row at a time.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, PrimitiveArray, StringArray,
+};
+use datafusion::arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
+    IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
+};
+
+use super::definition::Call;
+use crate::types::Result;
+
+/// A value as it is read from a column.
+pub trait Input<'a>: Sized {
+    fn read(array: &'a dyn Array, row: usize) -> Self;
+}
+
+/// A value as it is written to a column; an Option may be NULL.
+pub trait Output: Sized {
+    fn column(values: Vec<Option<Self>>, data_type: &DataType) -> ArrayRef;
+}
+
+/// Microseconds since the epoch, of a timestamp with or without time zone.
+#[derive(Clone, Copy)]
+pub struct Timestamp(pub i64);
+
+/// Days since the epoch.
+#[derive(Clone, Copy)]
+pub struct Date(pub i32);
+
+/// Microseconds since midnight.
+#[derive(Clone, Copy)]
+pub struct Time(pub i64);
+
+/// A numeric without its scale.
+#[derive(Clone, Copy)]
+pub struct Unscaled(pub i128);
+
+impl<'a> Input<'a> for &'a str {
+    fn read(array: &'a dyn Array, row: usize) -> Self {
+        array.as_string::<i32>().value(row)
+    }
+}
+
+impl<'a> Input<'a> for &'a [u8] {
+    fn read(array: &'a dyn Array, row: usize) -> Self {
+        array.as_binary::<i32>().value(row)
+    }
+}
+
+impl Input<'_> for bool {
+    fn read(array: &dyn Array, row: usize) -> Self {
+        array.as_boolean().value(row)
+    }
+}
+
+impl Output for String {
+    fn column(values: Vec<Option<Self>>, _: &DataType) -> ArrayRef {
+        Arc::new(StringArray::from(values))
+    }
+}
+
+impl Output for Vec<u8> {
+    fn column(values: Vec<Option<Self>>, _: &DataType) -> ArrayRef {
+        Arc::new(values.iter().map(Option::as_deref).collect::<BinaryArray>())
+    }
+}
+
+impl Output for bool {
+    fn column(values: Vec<Option<Self>>, _: &DataType) -> ArrayRef {
+        Arc::new(BooleanArray::from(values))
+    }
+}
+
+fn primitives<T: ArrowPrimitiveType>(
+    values: impl Iterator<Item = Option<T::Native>>,
+    data_type: &DataType,
+) -> ArrayRef {
+    Arc::new(values.collect::<PrimitiveArray<T>>().with_data_type(data_type.clone()))
+}
+
+macro_rules! primitive_values {
+    ($($value:ty, $arrow:ty, $wrap:expr, $unwrap:expr;)*) => {$(
+        impl Input<'_> for $value {
+            fn read(array: &dyn Array, row: usize) -> Self {
+                $wrap(array.as_primitive::<$arrow>().value(row))
+            }
+        }
+        impl Output for $value {
+            fn column(values: Vec<Option<Self>>, data_type: &DataType) -> ArrayRef {
+                primitives::<$arrow>(values.into_iter().map(|value| value.map($unwrap)), data_type)
+            }
+        }
+    )*};
+}
+
+primitive_values! {
+    i16, Int16Type, |value| value, |value| value;
+    i32, Int32Type, |value| value, |value| value;
+    i64, Int64Type, |value| value, |value| value;
+    f32, Float32Type, |value| value, |value| value;
+    f64, Float64Type, |value| value, |value| value;
+    Date, Date32Type, Date, |value: Date| value.0;
+    Time, Time64MicrosecondType, Time, |value: Time| value.0;
+    Timestamp, TimestampMicrosecondType, Timestamp, |value: Timestamp| value.0;
+    Unscaled, Decimal128Type, Unscaled, |value: Unscaled| value.0;
+    IntervalMonthDayNano, IntervalMonthDayNanoType, |value| value, |value| value;
+}
+
+/// What a function of values gives: a value, or maybe NULL.
+pub trait Maybe {
+    type Value: Output;
+    fn maybe(self) -> Option<Self::Value>;
+}
+
+impl<T: Output> Maybe for T {
+    type Value = T;
+    fn maybe(self) -> Option<T> {
+        Some(self)
+    }
+}
+
+impl<T: Output> Maybe for Option<T> {
+    type Value = T;
+    fn maybe(self) -> Option<T> {
+        self
+    }
+}
+
+fn rows<R: Maybe>(call: &Call, places: usize, value: impl Fn(usize) -> Result<R>) -> Result<ArrayRef> {
+    let valid = |row: usize| (0..places).all(|place| call.array(place).is_valid(row));
+    let values = (0..call.rows).map(|row| match valid(row) {
+        true => Ok(value(row)?.maybe()),
+        false => Ok(None),
+    });
+    Ok(R::Value::column(values.collect::<Result<Vec<_>>>()?, call.result))
+}
+
+pub fn map1<'a, A: Input<'a>, R: Maybe>(call: &'a Call, f: impl Fn(A) -> Result<R>) -> Result<ArrayRef> {
+    let a = call.array(0);
+    rows(call, 1, |row| f(A::read(a, row)))
+}
+
+pub fn map2<'a, A, B, R>(call: &'a Call, f: impl Fn(A, B) -> Result<R>) -> Result<ArrayRef>
+where
+    A: Input<'a>,
+    B: Input<'a>,
+    R: Maybe,
+{
+    let (a, b) = (call.array(0), call.array(1));
+    rows(call, 2, |row| f(A::read(a, row), B::read(b, row)))
+}
+
+pub fn map3<'a, A, B, C, R>(call: &'a Call, f: impl Fn(A, B, C) -> Result<R>) -> Result<ArrayRef>
+where
+    A: Input<'a>,
+    B: Input<'a>,
+    C: Input<'a>,
+    R: Maybe,
+{
+    let (a, b, c) = (call.array(0), call.array(1), call.array(2));
+    rows(call, 3, |row| f(A::read(a, row), B::read(b, row), C::read(c, row)))
+}
+
+pub fn map4<'a, A, B, C, D, R>(call: &'a Call, f: impl Fn(A, B, C, D) -> Result<R>) -> Result<ArrayRef>
+where
+    A: Input<'a>,
+    B: Input<'a>,
+    C: Input<'a>,
+    D: Input<'a>,
+    R: Maybe,
+{
+    let (a, b, c, d) = (call.array(0), call.array(1), call.array(2), call.array(3));
+    rows(call, 4, |row| f(A::read(a, row), B::read(b, row), C::read(c, row), D::read(d, row)))
+}

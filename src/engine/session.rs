@@ -92,11 +92,13 @@ impl Session {
         if self.is_failed() && !ends_transaction(&statement.command) {
             return Err(aborted());
         }
+        // What is a transaction by itself can be tried again; of a block, only its client knows what to do again.
+        let alone = self.transaction.is_none();
         let mut retries = 0;
         loop {
             let outcome = self.attempt(statement, parameters).await;
             match outcome {
-                Err(error) if self.transaction.is_none() && error.state() == SqlState::SERIALIZATION_FAILURE => {
+                Err(error) if alone && error.state() == SqlState::SERIALIZATION_FAILURE => {
                     retries += 1;
                     if retries > RETRIES_MAX {
                         return Err(error);

@@ -62,7 +62,7 @@ impl Database {
 pub struct Session {
     pub(super) database: Arc<Database>,
     pub(super) user: String,
-    pub(super) process_id: i32,
+    process_id: i32,
     pub(super) settings: Settings,
     /// The settings at the beginning of the transaction, for ROLLBACK.
     settings_before: Option<Settings>,
@@ -262,28 +262,32 @@ impl Session {
     pub(super) fn plan<T>(&mut self, f: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
         let context = self.plan_context();
         let catalog = self.transaction().reading_catalog();
-        f(&Planner::new(&catalog, &context, &System { catalog: catalog.clone() }))
+        let system = System { catalog: catalog.clone(), process_id: self.process_id };
+        f(&Planner::new(&catalog, &context, &system))
     }
 
     /// Plans something to be run once, with the values of its parameters.
     pub(super) fn plan_with<T>(&mut self, values: &[ScalarValue], f: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
         let context = self.plan_context();
         let catalog = self.transaction().reading_catalog();
-        f(&Planner::new(&catalog, &context, &System { catalog: catalog.clone() }).with_values(values))
+        let system = System { catalog: catalog.clone(), process_id: self.process_id };
+        f(&Planner::new(&catalog, &context, &system).with_values(values))
     }
 
     /// Plans what the catalog holds as text, as it was planned when it was defined.
     pub(super) fn plan_stored<T>(&mut self, search_path: &[String], f: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
         let context = PlanContext { now: None, search_path: search_path.to_vec(), ..self.plan_context() };
         let catalog = self.transaction().catalog.clone();
-        f(&Planner::new(&catalog, &context, &System { catalog: catalog.clone() }))
+        let system = System { catalog: catalog.clone(), process_id: self.process_id };
+        f(&Planner::new(&catalog, &context, &system))
     }
 
     /// Plans something to be kept up to date, in which time does not stand still.
     pub(super) fn plan_maintained<T>(&mut self, f: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
         let context = PlanContext { now: None, ..self.plan_context() };
         let catalog = self.transaction().catalog.clone();
-        f(&Planner::new(&catalog, &context, &System { catalog: catalog.clone() }))
+        let system = System { catalog: catalog.clone(), process_id: self.process_id };
+        f(&Planner::new(&catalog, &context, &system))
     }
 
     /// What planning must know of this session.

@@ -132,7 +132,7 @@ fn without_display_scale(line: &str) -> String {
 }
 
 /// A fraction with more digits than this comes from a division.
-const EXACT_FRACTION_DIGITS: usize = 9;
+const EXACT_FRACTION_DIGITS: usize = 7;
 
 /// Digits of a quotient that are compared: PostgreSQL computes at least 16.
 const SIGNIFICANT_DIGITS: usize = 15;

@@ -48,13 +48,10 @@ fn rows_per_change(group: i64, build: &Build) -> u64 {
         worker.step_while(|| probe.less_than(&1));
         let before = rows_looked_at();
         for time in 1..=CHANGES {
-            // A row in the middle leaves, and one comes.
-            let middle = group / 2 + time as i64;
+            // A row in the middle leaves, and two come.
+            let (middle, end) = (group / 2 + time as i64, group + 2 * time as i64);
             input.send_batch(&mut Delta::delete(rows(middle..middle + 1), time));
-            input.send_batch(&mut Delta::insert(
-                rows(group + time as i64..group + time as i64 + 1),
-                time,
-            ));
+            input.send_batch(&mut Delta::insert(rows(end..end + 2), time));
             input.advance_to(time + 1);
             worker.step_while(|| probe.less_than(&(time + 1)));
         }

@@ -12,6 +12,7 @@ use super::output::{is_unknown, type_of};
 use super::parameters::is_open;
 use super::scope::Scope;
 use super::Binder;
+use crate::sql::function::cast::{Cast as StoredCast, CastContext};
 use crate::sql::type_name::sql_type;
 use crate::types::{Column, Error, Result, SqlState, SqlType};
 
@@ -22,6 +23,16 @@ pub fn explicit(expression: Expr, to: &SqlType) -> Expr {
     Expr::Cast(Cast::new_from_field(Box::new(expression), Arc::new(to.field("", true))))
 }
 
+/// A cast for a column: text that is too long for it is an error (22001), not cut off.
+fn assignment(expression: Expr, from: SqlType, to: &SqlType) -> Expr {
+    match to {
+        SqlType::Varchar(Some(_)) | SqlType::Char(_) => {
+            StoredCast::call(expression, from, to.clone(), CastContext::Assignment)
+        }
+        _ => explicit(expression, to),
+    }
+}
+
 /// A value for a column: what PostgreSQL casts when it assigns, 42804 for the rest.
 pub fn assign(expression: Expr, schema: &DFSchema, column: &Column) -> Result<Expr> {
     let from = type_of(&expression, schema)?;
@@ -29,7 +40,7 @@ pub fn assign(expression: Expr, schema: &DFSchema, column: &Column) -> Result<Ex
         return Ok(expression);
     }
     if is_unknown(&expression) {
-        return Ok(if is_open(&expression) { expression } else { explicit(expression, &column.sql_type) });
+        return Ok(if is_open(&expression) { expression } else { assignment(expression, SqlType::Text, &column.sql_type) });
     }
     assign_typed(expression, &from, column)
 }
@@ -42,7 +53,7 @@ fn assign_typed(expression: Expr, from: &SqlType, column: &Column) -> Result<Exp
         return Err(Error::new(SqlState::DATATYPE_MISMATCH, message)
             .with_hint("You will need to rewrite or cast the expression."));
     }
-    Ok(explicit(expression, &column.sql_type))
+    Ok(assignment(expression, from.clone(), &column.sql_type))
 }
 
 /// Text that had no type of its own, read as a type.

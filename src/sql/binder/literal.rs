@@ -76,7 +76,14 @@ pub(super) fn number(digits: &str) -> Result<Expr> {
     if let Ok(value) = digits.parse::<i64>() {
         return Ok(integer(value));
     }
-    decimal(&digits).map(|value| Expr::Literal(value, None))
+    match decimal(&digits) {
+        // More digits than a numeric has: an inexact number is better than none.
+        Err(error) if digits.contains(['e', 'E']) => match digits.parse::<f64>() {
+            Ok(value) if value.is_finite() => Ok(lit(value)),
+            _ => Err(error),
+        },
+        exact => exact.map(|value| Expr::Literal(value, None)),
+    }
 }
 
 fn integer(value: i64) -> Expr {

@@ -16,7 +16,10 @@ pub struct Argument {
 
 impl Argument {
     pub fn typed(sql_type: SqlType) -> Self {
-        Argument { sql_type, literal: None }
+        Argument {
+            sql_type,
+            literal: None,
+        }
     }
 
     /// An argument of a field, with its value if it is a constant.
@@ -25,20 +28,22 @@ impl Argument {
             true => SqlType::Unknown,
             false => SqlType::of_field(field),
         };
-        Argument { sql_type, literal: literal.cloned() }
-    }
-
-    /// The type that a bare literal has in PostgreSQL, while DataFusion's planner still has it as bigint or text.
-    fn as_literal(&self) -> SqlType {
-        match &self.literal {
-            Some(ScalarValue::Utf8(_) | ScalarValue::Null) => SqlType::Unknown,
-            Some(ScalarValue::Int64(Some(value))) if i32::try_from(*value).is_ok() => SqlType::Int4,
-            _ => self.sql_type.clone(),
+        Argument {
+            sql_type,
+            literal: literal.cloned(),
         }
     }
 
+    /// The same, where a bare string has no type yet.
     fn retyped(&self) -> Self {
-        Argument { sql_type: self.as_literal(), literal: self.literal.clone() }
+        let sql_type = match &self.literal {
+            Some(ScalarValue::Utf8(_) | ScalarValue::Null) => SqlType::Unknown,
+            _ => self.sql_type.clone(),
+        };
+        Argument {
+            sql_type,
+            literal: self.literal.clone(),
+        }
     }
 }
 
@@ -78,7 +83,9 @@ pub fn select_typed(function: &Function, arguments: &[Argument]) -> Result<Selec
             best = Some((place, fit));
         }
     }
-    let Some((overload, _)) = best else { return Err(no_such_function(function, arguments)) };
+    let Some((overload, _)) = best else {
+        return Err(no_such_function(function, arguments));
+    };
     finish(function, overload, arguments)
 }
 
@@ -99,7 +106,10 @@ fn finish(function: &Function, overload: usize, arguments: &[Argument]) -> Resul
     let targets = targets(chosen, arguments).ok_or_else(|| no_such_function(function, arguments))?;
     let typed = targets.iter().zip(arguments);
     let typed: Vec<Argument> = typed
-        .map(|(target, argument)| Argument { sql_type: target.clone(), literal: argument.literal.clone() })
+        .map(|(target, argument)| Argument {
+            sql_type: target.clone(),
+            literal: argument.literal.clone(),
+        })
         .collect();
     let result = match &chosen.gives {
         Gives::Is(sql_type) => sql_type.clone(),
@@ -111,18 +121,27 @@ fn finish(function: &Function, overload: usize, arguments: &[Argument]) -> Resul
             other => other,
         },
     };
-    Ok(Selection { overload, targets, result })
+    Ok(Selection {
+        overload,
+        targets,
+        result,
+    })
 }
 
 fn target_of(overload: &Overload, targets: &[SqlType], wanted: &Parameter) -> Option<SqlType> {
-    let found = targets.iter().enumerate().find(|(place, _)| parameter(overload, *place) == Some(wanted));
+    let found = targets
+        .iter()
+        .enumerate()
+        .find(|(place, _)| parameter(overload, *place) == Some(wanted));
     found.map(|(_, target)| target.clone())
 }
 
 fn array_type(overload: &Overload, targets: &[SqlType]) -> SqlType {
     let array = target_of(overload, targets, &Parameter::Array);
     let element = || target_of(overload, targets, &Parameter::Element).map(|element| SqlType::Array(Box::new(element)));
-    array.or_else(element).unwrap_or(SqlType::Array(Box::new(SqlType::Text)))
+    array
+        .or_else(element)
+        .unwrap_or(SqlType::Array(Box::new(SqlType::Text)))
 }
 
 fn parameter(overload: &Overload, place: usize) -> Option<&Parameter> {
@@ -138,8 +157,17 @@ fn fit(overload: &Overload, arguments: &[Argument]) -> Option<Fit> {
     if arguments.len() < required || !overload.variadic && arguments.len() > required {
         return None;
     }
-    let known = arguments.iter().map(|argument| &argument.sql_type).find(|known| **known != SqlType::Unknown);
-    let mut fit = Fit { exact: 0, open: 0, preferred: 0, unknown_as_same: 0, unknown_as_text: 0 };
+    let known = arguments
+        .iter()
+        .map(|argument| &argument.sql_type)
+        .find(|known| **known != SqlType::Unknown);
+    let mut fit = Fit {
+        exact: 0,
+        open: 0,
+        preferred: 0,
+        unknown_as_same: 0,
+        unknown_as_text: 0,
+    };
     for (place, argument) in arguments.iter().enumerate() {
         let found = &argument.sql_type;
         match parameter(overload, place)? {
@@ -179,7 +207,13 @@ fn targets(overload: &Overload, arguments: &[Argument]) -> Option<Vec<SqlType>> 
             _ => {}
         }
     }
-    let known = |found: &SqlType| if *found == SqlType::Unknown { SqlType::Text } else { found.clone() };
+    let known = |found: &SqlType| {
+        if *found == SqlType::Unknown {
+            SqlType::Text
+        } else {
+            found.clone()
+        }
+    };
     let places = arguments.iter().enumerate().map(|(place, argument)| {
         Some(match parameter(overload, place)? {
             Parameter::Is(wanted) => target(&argument.sql_type, wanted),
@@ -208,12 +242,20 @@ fn no_such_function(function: &Function, arguments: &[Argument]) -> Error {
     let types: Vec<String> = arguments.iter().map(|argument| bare_name(&argument.sql_type)).collect();
     let (message, kind) = match (function.notation, types.as_slice()) {
         (Notation::Infix, [left, right]) => (format!("operator does not exist: {left} {name} {right}"), "operator"),
-        (Notation::Prefix, [operand]) => {
-            (format!("operator does not exist: {} {operand}", name.trim_start_matches("unary ")), "operator")
-        }
-        _ => (format!("function {name}({}) does not exist", types.join(", ")), "function"),
+        (Notation::Prefix, [operand]) => (
+            format!(
+                "operator does not exist: {} {operand}",
+                name.trim_start_matches("unary ")
+            ),
+            "operator",
+        ),
+        _ => (
+            format!("function {name}({}) does not exist", types.join(", ")),
+            "function",
+        ),
     };
-    let hint = format!("No {kind} matches the given name and argument types. You might need to add explicit type casts.");
+    let hint =
+        format!("No {kind} matches the given name and argument types. You might need to add explicit type casts.");
     Error::new(SqlState::UNDEFINED_FUNCTION, message).with_hint(hint)
 }
 

@@ -8,11 +8,11 @@ use datafusion::arrow::array::{
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::compute::kernels::cmp::not_distinct;
 use datafusion::arrow::compute::take;
-use datafusion::arrow::datatypes::{DataType, Int32Type};
+use datafusion::arrow::datatypes::{DataType, Int32Type, Int64Type};
 
 use super::definition::{Call, Function, Gives, Kernel, Overload, Parameter};
 use crate::sql::coerce::bare_name;
-use crate::types::SqlType::{Int4, Text};
+use crate::types::SqlType::{Int4, Int8, Text};
 use crate::types::{Error, Result};
 
 pub fn functions() -> Vec<Function> {
@@ -21,27 +21,53 @@ pub fn functions() -> Vec<Function> {
         Function::new(name, vec![Overload::new([Array, Is(Int4)], Gives::Is(Int4), kernel)]).infallible()
     };
     let changed = |name, parameters: &[Parameter], kernel: Kernel| {
-        Function::new(name, vec![Overload::new(parameters.to_vec(), Gives::Array, kernel).not_strict()]).infallible()
+        Function::new(
+            name,
+            vec![Overload::new(parameters.to_vec(), Gives::Array, kernel).not_strict()],
+        )
+        .infallible()
     };
     vec![
-        Function::new("array", vec![Overload::new([Element], Gives::Array, array).variadic().not_strict()]).infallible(),
+        Function::new(
+            "array",
+            vec![Overload::new([Element], Gives::Array, array).variadic().not_strict()],
+        )
+        .infallible(),
         on_dimension("array_length", |call| bounds(call, |length| length)),
         on_dimension("array_upper", |call| bounds(call, |length| length)),
         on_dimension("array_lower", |call| bounds(call, |_| 1)),
-        Function::new("cardinality", vec![Overload::new([Array], Gives::Is(Int4), |call| lengths(call, Some))]).infallible(),
-        Function::new("array_ndims", vec![Overload::new([Array], Gives::Is(Int4), |call| {
-            lengths(call, |length| (length > 0).then_some(1))
-        })])
+        Function::new(
+            "cardinality",
+            vec![Overload::new([Array], Gives::Is(Int4), |call| lengths(call, Some))],
+        )
+        .infallible(),
+        Function::new(
+            "array_ndims",
+            vec![Overload::new([Array], Gives::Is(Int4), |call| {
+                lengths(call, |length| (length > 0).then_some(1))
+            })],
+        )
         .infallible(),
         Function::new("array_dims", vec![Overload::new([Array], Gives::Is(Text), array_dims)]).infallible(),
         changed("array_append", &[Array, Element], super::concatenation::appended),
         changed("array_prepend", &[Element, Array], super::concatenation::prepended),
         changed("array_cat", &[Array, Array], super::concatenation::arrays),
         changed("array_remove", &[Array, Element], |call| filtered(call, false)),
-        Function::new("array_position", vec![Overload::new([Array, Element], Gives::Is(Int4), array_position).not_strict()])
-            .infallible(),
-        Function::new("pg_typeof", vec![Overload::new([Parameter::Any], Gives::Is(Text), pg_typeof).not_strict()]).infallible(),
-        Function::new("array_element", vec![Overload::new([Array, Is(Int4)], Gives::Element, array_element)]).infallible(),
+        Function::new(
+            "array_position",
+            vec![Overload::new([Array, Element], Gives::Is(Int4), array_position).not_strict()],
+        )
+        .infallible(),
+        Function::new(
+            "pg_typeof",
+            vec![Overload::new([Parameter::Any], Gives::Is(Text), pg_typeof).not_strict()],
+        )
+        .infallible(),
+        Function::new(
+            "array_element",
+            vec![Overload::new([Array, Is(Int8)], Gives::Element, array_element)],
+        )
+        .infallible(),
     ]
 }
 
@@ -49,7 +75,9 @@ pub fn functions() -> Vec<Function> {
 fn result_field(call: &Call) -> Result<Arc<datafusion::arrow::datatypes::Field>> {
     match call.result {
         DataType::List(field) => Ok(field.clone()),
-        other => Err(Error::internal(format!("a function of arrays gives an array, not {other}"))),
+        other => Err(Error::internal(format!(
+            "a function of arrays gives an array, not {other}"
+        ))),
     }
 }
 
@@ -61,7 +89,12 @@ fn array(call: &Call) -> Result<ArrayRef> {
         (0..data.len()).for_each(|place| items.extend(place, row, row + 1));
     }
     let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(data.len(), call.rows));
-    Ok(Arc::new(ListArray::new(result_field(call)?, offsets, make_array(items.freeze()), None)))
+    Ok(Arc::new(ListArray::new(
+        result_field(call)?,
+        offsets,
+        make_array(items.freeze()),
+        None,
+    )))
 }
 
 fn lengths(call: &Call, answer: impl Fn(i32) -> Option<i32>) -> Result<ArrayRef> {
@@ -118,7 +151,12 @@ fn filtered(call: &Call, keep: bool) -> Result<ArrayRef> {
     }
     let nulls = list.nulls().cloned();
     let offsets = OffsetBuffer::from_lengths(lengths);
-    Ok(Arc::new(ListArray::new(result_field(call)?, offsets, make_array(items.freeze()), nulls)))
+    Ok(Arc::new(ListArray::new(
+        result_field(call)?,
+        offsets,
+        make_array(items.freeze()),
+        nulls,
+    )))
 }
 
 fn array_position(call: &Call) -> Result<ArrayRef> {
@@ -137,17 +175,23 @@ fn array_position(call: &Call) -> Result<ArrayRef> {
 /// `array[subscript]`; NULL outside of the array.
 fn array_element(call: &Call) -> Result<ArrayRef> {
     let list: &ListArray = call.array(0).as_list();
-    let subscripts = call.array(1).as_primitive::<Int32Type>();
+    let subscripts = call.array(1).as_primitive::<Int64Type>();
     let item = |row: usize| {
         let subscript = subscripts.is_valid(row).then(|| subscripts.value(row))?;
-        let inside = list.is_valid(row) && (1..=list.value_length(row)).contains(&subscript);
-        inside.then(|| (list.value_offsets()[row] + subscript - 1) as u64)
+        let inside = list.is_valid(row) && (1..=i64::from(list.value_length(row))).contains(&subscript);
+        inside.then(|| (i64::from(list.value_offsets()[row]) + subscript - 1) as u64)
     };
-    Ok(take(list.values(), &(0..call.rows).map(item).collect::<UInt64Array>(), None)?)
+    Ok(take(
+        list.values(),
+        &(0..call.rows).map(item).collect::<UInt64Array>(),
+        None,
+    )?)
 }
 
 /// The name of a type, as text.
 fn pg_typeof(call: &Call) -> Result<ArrayRef> {
     let name = bare_name(&call.types[0]);
-    Ok(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(name, call.rows))))
+    Ok(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
+        name, call.rows,
+    ))))
 }

@@ -16,7 +16,10 @@ use crate::types::text::{Digits, POWERS, rescale_wide};
 use crate::types::{Error, Result, SqlState, random_u64};
 
 pub fn functions() -> Vec<Function> {
-    [whole_numbers(), rounding(), real_functions(), others()].into_iter().flatten().collect()
+    [whole_numbers(), rounding(), real_functions(), others()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn float1(name: &'static str, kernel: Kernel) -> Function {
@@ -34,49 +37,86 @@ fn numeric_same(kernel: Kernel) -> Overload {
 
 fn whole_numbers() -> Vec<Function> {
     vec![
-        Function::new("abs", vec![
-            Overload::of([Int2], Int2, |call| map1(call, |x: i16| x.checked_abs().ok_or_else(|| integer_range("smallint")))),
-            Overload::of([Int4], Int4, |call| map1(call, |x: i32| x.checked_abs().ok_or_else(|| integer_range("integer")))),
-            Overload::of([Int8], Int8, |call| map1(call, |x: i64| x.checked_abs().ok_or_else(|| integer_range("bigint")))),
-            numeric_same(|call| each_numeric(call, |x, _| Ok(absolute(x)))),
-            Overload::of([Float8], Float8, |call| map1(call, |x: f64| Ok(x.abs()))),
-            Overload::of([Float4], Float4, |call| map1(call, |x: f32| Ok(x.abs()))),
-        ]),
-        Function::new("sign", vec![
-            numeric_same(|call| {
-                let unit = rescale_wide(i256::ONE, 0, scale_of(call.result)).unwrap_or(i256::ONE);
-                each_numeric(call, move |x, _| Ok(match x {
-                    i256::ZERO => i256::ZERO,
-                    x if x < i256::ZERO => unit.wrapping_neg(),
-                    _ => unit,
-                }))
-            }),
-            Overload::of([Float8], Float8, |call| map1(call, |x: f64| Ok(if x == 0.0 || x.is_nan() { x } else { x.signum() }))),
-        ])
+        Function::new(
+            "abs",
+            vec![
+                Overload::of([Int2], Int2, |call| {
+                    map1(call, |x: i16| x.checked_abs().ok_or_else(|| integer_range("smallint")))
+                }),
+                Overload::of([Int4], Int4, |call| {
+                    map1(call, |x: i32| x.checked_abs().ok_or_else(|| integer_range("integer")))
+                }),
+                Overload::of([Int8], Int8, |call| {
+                    map1(call, |x: i64| x.checked_abs().ok_or_else(|| integer_range("bigint")))
+                }),
+                numeric_same(|call| each_numeric(call, |x, _| Ok(absolute(x)))),
+                Overload::of([Float8], Float8, |call| map1(call, |x: f64| Ok(x.abs()))),
+                Overload::of([Float4], Float4, |call| map1(call, |x: f32| Ok(x.abs()))),
+            ],
+        ),
+        Function::new(
+            "sign",
+            vec![
+                Overload::of([Numeric(None)], Numeric(Some((1, 0))), |call| {
+                    each_numeric(call, |x, _| {
+                        Ok(match x {
+                            i256::ZERO => i256::ZERO,
+                            x if x < i256::ZERO => i256::MINUS_ONE,
+                            _ => i256::ONE,
+                        })
+                    })
+                }),
+                Overload::of([Float8], Float8, |call| {
+                    map1(call, |x: f64| Ok(if x == 0.0 || x.is_nan() { x } else { x.signum() }))
+                }),
+            ],
+        )
         .infallible(),
         Function::new("mod", remainder()),
-        Function::new("gcd", vec![
-            Overload::of([Int4, Int4], Int4, |call| map2(call, |a: i32, b: i32| {
-                i32::try_from(gcd(a.into(), b.into())).map_err(|_| integer_range("integer"))
-            })),
-            Overload::of([Int8, Int8], Int8, |call| map2(call, |a: i64, b: i64| {
-                i64::try_from(gcd(a.into(), b.into())).map_err(|_| integer_range("bigint"))
-            })),
-        ]),
-        Function::new("lcm", vec![
-            Overload::of([Int4, Int4], Int4, |call| map2(call, |a: i32, b: i32| {
-                i32::try_from(lcm(a.into(), b.into())).map_err(|_| integer_range("integer"))
-            })),
-            Overload::of([Int8, Int8], Int8, |call| map2(call, |a: i64, b: i64| {
-                i64::try_from(lcm(a.into(), b.into())).map_err(|_| integer_range("bigint"))
-            })),
-        ]),
-        Function::new("factorial", vec![Overload::of([Int8], Numeric(Some((38, 0))), |call| map1(call, factorial))]),
-        Function::new("div", vec![Overload::new(
-            [Parameter::Is(Numeric(None)), Parameter::Is(Numeric(None))],
-            Gives::Is(Numeric(Some((38, 0)))),
-            div,
-        )]),
+        Function::new(
+            "gcd",
+            vec![
+                Overload::of([Int4, Int4], Int4, |call| {
+                    map2(call, |a: i32, b: i32| {
+                        i32::try_from(gcd(a.into(), b.into())).map_err(|_| integer_range("integer"))
+                    })
+                }),
+                Overload::of([Int8, Int8], Int8, |call| {
+                    map2(call, |a: i64, b: i64| {
+                        i64::try_from(gcd(a.into(), b.into())).map_err(|_| integer_range("bigint"))
+                    })
+                }),
+            ],
+        ),
+        Function::new(
+            "lcm",
+            vec![
+                Overload::of([Int4, Int4], Int4, |call| {
+                    map2(call, |a: i32, b: i32| {
+                        i32::try_from(lcm(a.into(), b.into())).map_err(|_| integer_range("integer"))
+                    })
+                }),
+                Overload::of([Int8, Int8], Int8, |call| {
+                    map2(call, |a: i64, b: i64| {
+                        i64::try_from(lcm(a.into(), b.into())).map_err(|_| integer_range("bigint"))
+                    })
+                }),
+            ],
+        ),
+        Function::new(
+            "factorial",
+            vec![Overload::of([Int8], Numeric(Some((38, 0))), |call| {
+                map1(call, factorial)
+            })],
+        ),
+        Function::new(
+            "div",
+            vec![Overload::new(
+                [Parameter::Is(Numeric(None)), Parameter::Is(Numeric(None))],
+                Gives::Is(Numeric(Some((38, 0)))),
+                div,
+            )],
+        ),
     ]
 }
 
@@ -85,7 +125,11 @@ fn integer_range(name: &str) -> Error {
 }
 
 fn absolute(value: i256) -> i256 {
-    if value < i256::ZERO { value.wrapping_neg() } else { value }
+    if value < i256::ZERO {
+        value.wrapping_neg()
+    } else {
+        value
+    }
 }
 
 fn gcd(a: i128, b: i128) -> i128 {
@@ -149,7 +193,11 @@ fn rounded_type(arguments: &[Argument]) -> Result<SqlType> {
     };
     let limit = if precision > 38 { 76 } else { 38 };
     let whole = precision - scale as u8;
-    let precision = if plain { limit } else { (whole + wanted as u8 + 1).min(limit) };
+    let precision = if plain {
+        limit
+    } else {
+        (whole + wanted as u8 + 1).min(limit)
+    };
     Ok(Numeric(Some((precision, wanted))))
 }
 
@@ -167,13 +215,21 @@ fn toward_zero(value: i256, unit: i256) -> i256 {
 fn down(value: i256, unit: i256) -> i256 {
     let quotient = value.wrapping_div(unit);
     let exact = quotient.wrapping_mul(unit) == value;
-    if value < i256::ZERO && !exact { quotient.wrapping_sub(i256::ONE) } else { quotient }
+    if value < i256::ZERO && !exact {
+        quotient.wrapping_sub(i256::ONE)
+    } else {
+        quotient
+    }
 }
 
 fn up(value: i256, unit: i256) -> i256 {
     let quotient = value.wrapping_div(unit);
     let exact = quotient.wrapping_mul(unit) == value;
-    if value > i256::ZERO && !exact { quotient.wrapping_add(i256::ONE) } else { quotient }
+    if value > i256::ZERO && !exact {
+        quotient.wrapping_add(i256::ONE)
+    } else {
+        quotient
+    }
 }
 
 /// Rounds to `digits` after the point (before it, if negative), in the scale of the result.
@@ -188,7 +244,10 @@ fn rounded(value: i256, scale: i8, digits: i64, result_scale: i8, rounding: Roun
         },
     };
     match i64::from(result_scale) - kept_scale {
-        up @ 0.. => ten.checked_pow(up as u32).and_then(|power| kept.checked_mul(power)).ok_or_else(out_of_range),
+        up @ 0.. => ten
+            .checked_pow(up as u32)
+            .and_then(|power| kept.checked_mul(power))
+            .ok_or_else(out_of_range),
         _ => rescale_wide(kept, kept_scale as i8, result_scale).ok_or_else(out_of_range),
     }
 }
@@ -216,11 +275,29 @@ fn rounding() -> Vec<Function> {
     let half_even: Kernel = |call| map1(call, |x: f64| Ok(x.round_ties_even()));
     let away: Kernel = |call| round_numeric(call, half_away);
     let zero: Kernel = |call| round_numeric(call, toward_zero);
-    let ceil = || vec![whole(|call| round_numeric(call, up)), float(|call| map1(call, |x: f64| Ok(x.ceil())))];
+    let ceil = || {
+        vec![
+            whole(|call| round_numeric(call, up)),
+            float(|call| map1(call, |x: f64| Ok(x.ceil()))),
+        ]
+    };
     vec![
         Function::new("round", vec![whole(away), digits(away), float(half_even)]),
-        Function::new("trunc", vec![whole(zero), digits(zero), float(|call| map1(call, |x: f64| Ok(x.trunc())))]),
-        Function::new("floor", vec![whole(|call| round_numeric(call, down)), float(|call| map1(call, |x: f64| Ok(x.floor())))]),
+        Function::new(
+            "trunc",
+            vec![
+                whole(zero),
+                digits(zero),
+                float(|call| map1(call, |x: f64| Ok(x.trunc()))),
+            ],
+        ),
+        Function::new(
+            "floor",
+            vec![
+                whole(|call| round_numeric(call, down)),
+                float(|call| map1(call, |x: f64| Ok(x.floor()))),
+            ],
+        ),
         Function::new("ceil", ceil()),
         Function::new("ceiling", ceil()),
     ]
@@ -232,7 +309,10 @@ fn not_in_domain(state: SqlState, message: &str) -> Error {
 
 fn square_root(x: f64) -> Result<f64> {
     match x < 0.0 {
-        true => Err(not_in_domain(SqlState::INVALID_ARGUMENT_FOR_POWER, "cannot take square root of a negative number")),
+        true => Err(not_in_domain(
+            SqlState::INVALID_ARGUMENT_FOR_POWER,
+            "cannot take square root of a negative number",
+        )),
         false => Ok(x.sqrt()),
     }
 }
@@ -256,7 +336,10 @@ fn real(name: &'static str, float: Kernel, exact: Kernel) -> Function {
 fn through_float(call: &Call, f: impl Fn(f64) -> Result<f64>) -> Result<ArrayRef> {
     let result_scale = scale_of(call.result);
     each_numeric(call, |value, scale| {
-        let x = value.to_i128().map(|value| to_float(value, scale)).ok_or_else(out_of_range)?;
+        let x = value
+            .to_i128()
+            .map(|value| to_float(value, scale))
+            .ok_or_else(out_of_range)?;
         let digits = Digits::read(&format!("{:e}", f(x)?))?.ok_or_else(out_of_range)?;
         digits.with_scale(result_scale).ok_or_else(out_of_range)
     })
@@ -301,23 +384,40 @@ fn real_functions() -> Vec<Function> {
     }
     macro_rules! within {
         ($name:literal, $method:ident, $domain:expr) => {
-            float1($name, |call| map1(call, |x: f64| in_domain(x, $domain, f64::$method)))
+            float1($name, |call| {
+                map1(call, |x: f64| in_domain(x, $domain, f64::$method))
+            })
         };
     }
     vec![
-        Function::new("sqrt", vec![
-            Overload::of([Float8], Float8, |call| map1(call, square_root)),
-            Overload::new([Parameter::Is(Numeric(None))], Gives::Is(Numeric(None)), numeric_square_root),
-        ]),
+        Function::new(
+            "sqrt",
+            vec![
+                Overload::of([Float8], Float8, |call| map1(call, square_root)),
+                Overload::new(
+                    [Parameter::Is(Numeric(None))],
+                    Gives::Is(Numeric(None)),
+                    numeric_square_root,
+                ),
+            ],
+        ),
         plain!("cbrt", cbrt),
         real(
             "exp",
             |call| map1(call, |x: f64| checked(x.exp(), x.is_infinite(), false)),
             |call| through_float(call, |x| checked(x.exp(), false, false)),
         ),
-        real("ln", |call| map1(call, |x: f64| logarithm(x, f64::ln)), |call| through_float(call, |x| logarithm(x, f64::ln))),
+        real(
+            "ln",
+            |call| map1(call, |x: f64| logarithm(x, f64::ln)),
+            |call| through_float(call, |x| logarithm(x, f64::ln)),
+        ),
         real_log(),
-        real("log10", |call| map1(call, |x: f64| logarithm(x, f64::log10)), |call| through_float(call, |x| logarithm(x, f64::log10))),
+        real(
+            "log10",
+            |call| map1(call, |x: f64| logarithm(x, f64::log10)),
+            |call| through_float(call, |x| logarithm(x, f64::log10)),
+        ),
         Function::new("power", power()),
         Function::new("pow", power()),
         within!("sin", sin, f64::is_finite),
@@ -333,12 +433,22 @@ fn real_functions() -> Vec<Function> {
         within!("acosh", acosh, |x| x >= 1.0),
         within!("atanh", atanh, |x| x.abs() <= 1.0),
         float1("cot", |call| map1(call, |x: f64| Ok(1.0 / x.tan()))),
-        float1("degrees", |call| map1(call, |x: f64| checked(x.to_degrees(), x.is_infinite(), x == 0.0))),
+        float1("degrees", |call| {
+            map1(call, |x: f64| checked(x.to_degrees(), x.is_infinite(), x == 0.0))
+        }),
         float1("radians", |call| map1(call, |x: f64| Ok(x.to_radians()))),
-        Function::new("atan2", vec![Overload::of([Float8, Float8], Float8, |call| map2(call, |y: f64, x: f64| Ok(y.atan2(x))))]),
-        Function::new("pi", vec![Overload::new([], Gives::Is(Float8), |call| {
-            Ok(ScalarValue::Float64(Some(std::f64::consts::PI)).to_array_of_size(call.rows)?)
-        })])
+        Function::new(
+            "atan2",
+            vec![Overload::of([Float8, Float8], Float8, |call| {
+                map2(call, |y: f64, x: f64| Ok(y.atan2(x)))
+            })],
+        ),
+        Function::new(
+            "pi",
+            vec![Overload::new([], Gives::Is(Float8), |call| {
+                Ok(ScalarValue::Float64(Some(std::f64::consts::PI)).to_array_of_size(call.rows)?)
+            })],
+        )
         .infallible(),
     ]
 }
@@ -354,16 +464,26 @@ fn real_log() -> Function {
     overloads.push(Overload::new(numerics, Gives::Is(Numeric(None)), |call| {
         let (base_scale, scale) = (scale_of(call.array(0).data_type()), scale_of(call.array(1).data_type()));
         let (bases, values) = (widened(call.array(0)), widened(call.array(1)));
-        let float = |value: i256, scale| value.to_i128().map(|value| to_float(value, scale)).ok_or_else(out_of_range);
+        let float = |value: i256, scale| {
+            value
+                .to_i128()
+                .map(|value| to_float(value, scale))
+                .ok_or_else(out_of_range)
+        };
         let rows = bases.iter().zip(&values).map(|(base, value)| {
-            let (Some(base), Some(value)) = (base, value) else { return Ok(None) };
+            let (Some(base), Some(value)) = (base, value) else {
+                return Ok(None);
+            };
             let base = logarithm(float(base, base_scale)?, f64::ln)?;
             let value = logarithm(float(value, scale)?, f64::ln)?;
             if base == 0.0 {
                 return Err(super::arithmetic::float::division_by_zero());
             }
             let digits = Digits::read(&format!("{:e}", value / base))?.ok_or_else(out_of_range)?;
-            digits.with_scale(scale_of(call.result)).map(Some).ok_or_else(out_of_range)
+            digits
+                .with_scale(scale_of(call.result))
+                .map(Some)
+                .ok_or_else(out_of_range)
         });
         narrowed(rows.collect::<Result<Decimal256Array>>()?, call.result)
     }));
@@ -373,43 +493,74 @@ fn real_log() -> Function {
 fn in_domain(x: f64, domain: impl Fn(f64) -> bool, f: fn(f64) -> f64) -> Result<f64> {
     match x.is_nan() || domain(x) {
         true => Ok(f(x)),
-        false => Err(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "input is out of range")),
+        false => Err(Error::new(
+            SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+            "input is out of range",
+        )),
     }
 }
 
 fn others() -> Vec<Function> {
     vec![
-        Function::new("width_bucket", vec![
-            Overload::of([Float8, Float8, Float8, Int4], Int4, |call| map4(call, width_bucket)),
-        ]),
-        Function::new("random", vec![Overload::new([], Gives::Is(Float8), |call| {
-            let uniform = |_| (random_u64() >> 11) as f64 / (1u64 << 53) as f64;
-            let values: datafusion::arrow::array::Float64Array = (0..call.rows).map(uniform).map(Some).collect();
-            Ok(std::sync::Arc::new(values))
-        })])
+        Function::new(
+            "width_bucket",
+            vec![Overload::of([Float8, Float8, Float8, Int4], Int4, |call| {
+                map4(call, width_bucket)
+            })],
+        ),
+        Function::new(
+            "random",
+            vec![Overload::new([], Gives::Is(Float8), |call| {
+                let uniform = |_| (random_u64() >> 11) as f64 / (1u64 << 53) as f64;
+                let values: datafusion::arrow::array::Float64Array = (0..call.rows).map(uniform).map(Some).collect();
+                Ok(std::sync::Arc::new(values))
+            })],
+        )
         .infallible()
         .volatility(Volatility::Volatile),
-        Function::new("gen_random_uuid", vec![Overload::new([], Gives::Is(SqlType::Uuid), |call| {
-            let values = (0..call.rows).map(|_| Some(random_uuid()));
-            Ok(std::sync::Arc::new(values.collect::<datafusion::arrow::array::StringArray>()))
-        })])
+        Function::new(
+            "gen_random_uuid",
+            vec![Overload::new([], Gives::Is(SqlType::Uuid), |call| {
+                let values = (0..call.rows).map(|_| Some(random_uuid()));
+                Ok(std::sync::Arc::new(
+                    values.collect::<datafusion::arrow::array::StringArray>(),
+                ))
+            })],
+        )
         .infallible()
         .volatility(Volatility::Volatile),
-        Function::new("scale", vec![Overload::new([Parameter::Is(Numeric(None))], Gives::Is(Int4), |call| {
-            let scale = i32::from(scale_of(call.array(0).data_type()));
-            let trimmed = matches!(call.types[0], Numeric(None));
-            map1(call, move |Unscaled(value)| Ok(if trimmed { min_scale(value, scale) } else { scale }))
-        })])
+        Function::new(
+            "scale",
+            vec![Overload::new([Parameter::Is(Numeric(None))], Gives::Is(Int4), |call| {
+                let scale = i32::from(scale_of(call.array(0).data_type()));
+                let trimmed = matches!(call.types[0], Numeric(None));
+                map1(call, move |Unscaled(value)| {
+                    Ok(if trimmed { min_scale(value, scale) } else { scale })
+                })
+            })],
+        )
         .infallible(),
-        Function::new("min_scale", vec![Overload::new([Parameter::Is(Numeric(None))], Gives::Is(Int4), |call| {
-            let scale = i32::from(scale_of(call.array(0).data_type()));
-            map1(call, move |Unscaled(value)| Ok(min_scale(value, scale)))
-        })])
+        Function::new(
+            "min_scale",
+            vec![Overload::new([Parameter::Is(Numeric(None))], Gives::Is(Int4), |call| {
+                let scale = i32::from(scale_of(call.array(0).data_type()));
+                map1(call, move |Unscaled(value)| Ok(min_scale(value, scale)))
+            })],
+        )
         .infallible(),
-        Function::new("trim_scale", vec![Overload::new([Parameter::Is(Numeric(None))], Gives::Is(Numeric(None)), |call| {
-            let result_scale = scale_of(call.result);
-            each_numeric(call, |value, scale| rescale_wide(value, scale, result_scale).ok_or_else(out_of_range))
-        })]),
+        Function::new(
+            "trim_scale",
+            vec![Overload::new(
+                [Parameter::Is(Numeric(None))],
+                Gives::Is(Numeric(None)),
+                |call| {
+                    let result_scale = scale_of(call.result);
+                    each_numeric(call, |value, scale| {
+                        rescale_wide(value, scale, result_scale).ok_or_else(out_of_range)
+                    })
+                },
+            )],
+        ),
     ]
 }
 
@@ -431,7 +582,11 @@ fn width_bucket(value: f64, low: f64, high: f64, buckets: i32) -> Result<i32> {
     if value.is_nan() || low.is_nan() || high.is_nan() || low == high {
         return invalid("lower bound cannot equal upper bound");
     }
-    let position = if low < high { (value - low) / (high - low) } else { (low - value) / (low - high) };
+    let position = if low < high {
+        (value - low) / (high - low)
+    } else {
+        (low - value) / (low - high)
+    };
     Ok(match position {
         before if before < 0.0 => 0,
         after if after >= 1.0 => buckets.checked_add(1).ok_or_else(|| integer_range("integer"))?,

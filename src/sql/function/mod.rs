@@ -9,7 +9,6 @@ pub mod arithmetic;
 mod array;
 pub mod cast;
 pub mod catalog;
-pub mod clock;
 mod concatenation;
 mod conditional;
 mod datetime;
@@ -26,14 +25,20 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::execution::SessionStateDefaults;
-use datafusion::functions_aggregate::bool_and_or::bool_and_udaf;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use definition::Function;
 
 /// Every family of functions.
-const FAMILIES: &[fn() -> Vec<Function>] = &[conditional::functions, math::functions, datetime::functions, array::functions, clock::functions, text::functions, catalog::functions];
+const FAMILIES: &[fn() -> Vec<Function>] = &[
+    conditional::functions,
+    math::functions,
+    datetime::functions,
+    array::functions,
+    text::functions,
+    catalog::functions,
+];
 
 /// Every function that a query may name, by its name in lower case.
 pub struct Registry {
@@ -60,7 +65,11 @@ pub fn planners() -> Vec<Arc<dyn ExprPlanner>> {
 
 /// The function behind an operator.
 pub fn operator(name: &str) -> Arc<ScalarUDF> {
-    registry().operators.get(name).expect("operators are asked for by their own names").clone()
+    registry()
+        .operators
+        .get(name)
+        .expect("operators are asked for by their own names")
+        .clone()
 }
 
 /// A function of ours that must be there.
@@ -91,18 +100,31 @@ impl Registry {
         for function in SessionStateDefaults::default_scalar_functions() {
             registry.add_scalar(function);
         }
-        for function in SessionStateDefaults::default_aggregate_functions().into_iter().chain(aggregate::functions()) {
+        for function in SessionStateDefaults::default_aggregate_functions() {
             registry.add_aggregate(function);
         }
-        registry.aggregates.insert("every".into(), bool_and_udaf());
+        for function in aggregate::functions() {
+            // Also under names that only DataFusion has for it.
+            registry.aggregates.retain(|_, known| known.name() != function.name());
+            registry.add_aggregate(function);
+        }
         for function in SessionStateDefaults::default_window_functions() {
             let names = std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
-            registry.windows.extend(names.map(|name| (name.to_string(), function.clone())));
+            registry
+                .windows
+                .extend(names.map(|name| (name.to_string(), function.clone())));
         }
         for family in FAMILIES {
-            family().into_iter().for_each(|function| registry.add_scalar(function.udf()));
+            for function in family() {
+                let udf = function.udf();
+                registry.scalars.retain(|_, known| known.name() != udf.name());
+                registry.add_scalar(udf);
+            }
         }
-        let operators = arithmetic::operators().into_iter().chain(concatenation::operators()).chain(pattern::operators());
+        let operators = arithmetic::operators()
+            .into_iter()
+            .chain(concatenation::operators())
+            .chain(pattern::operators());
         for function in operators.chain(logic::internal()) {
             let udf = function.udf();
             registry.operators.insert(udf.name().to_string(), udf);
@@ -112,12 +134,14 @@ impl Registry {
 
     fn add_scalar(&mut self, function: Arc<ScalarUDF>) {
         let names = std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
-        self.scalars.extend(names.map(|name| (name.to_string(), function.clone())));
+        self.scalars
+            .extend(names.map(|name| (name.to_string(), function.clone())));
     }
 
     fn add_aggregate(&mut self, function: Arc<AggregateUDF>) {
         let names = std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
-        self.aggregates.extend(names.map(|name| (name.to_string(), function.clone())));
+        self.aggregates
+            .extend(names.map(|name| (name.to_string(), function.clone())));
     }
 }
 

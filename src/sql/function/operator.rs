@@ -4,9 +4,9 @@
 //! PostgreSQL takes. Comparisons stay what they are, so that the optimizer knows them; a literal on one side of them takes
 //! the other side's type here already.
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result as DataFusionResult};
 use datafusion::config::ConfigOptions;
-use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
 use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
@@ -25,9 +25,13 @@ impl ExprPlanner for Operators {
         schema: &DFSchema,
     ) -> DataFusionResult<PlannerResult<RawBinaryExpr>> {
         if let Some(name) = function_of(&expression.op) {
-            return Ok(PlannerResult::Planned(operator(name).call(vec![expression.left, expression.right])));
+            return Ok(PlannerResult::Planned(
+                operator(name).call(vec![expression.left, expression.right]),
+            ));
         }
-        let Some(sign) = comparison_of(&expression.op) else { return Ok(PlannerResult::Original(expression)) };
+        let Some(sign) = comparison_of(&expression.op) else {
+            return Ok(PlannerResult::Original(expression));
+        };
         compared(expression, sign, schema).map(PlannerResult::Original)
     }
 
@@ -103,7 +107,11 @@ fn comparison_of(op: &BinaryOperator) -> Option<&'static str> {
 fn compared(expression: RawBinaryExpr, sign: &str, schema: &DFSchema) -> DataFusionResult<RawBinaryExpr> {
     let options = ConfigOptions::default();
     let outer = DFSchema::empty();
-    let typer = Typer { schema, outer: &outer, options: &options };
+    let typer = Typer {
+        schema,
+        outer: &outer,
+        options: &options,
+    };
     let RawBinaryExpr { op, left, right } = expression;
     let (a, b) = (typer.argument(&left)?, typer.argument(&right)?);
     comparable(&a.sql_type, &b.sql_type, sign)?;
@@ -111,11 +119,23 @@ fn compared(expression: RawBinaryExpr, sign: &str, schema: &DFSchema) -> DataFus
     let reads = |found: &SqlType, other: &SqlType| {
         *found == SqlType::Unknown && !matches!(other, SqlType::Unknown | SqlType::Timestamptz | SqlType::Char(_))
     };
-    let left_type = if reads(&a.sql_type, &b.sql_type) { Some(&b.sql_type) } else { None };
-    let right_type = if reads(&b.sql_type, &a.sql_type) { Some(&a.sql_type) } else { None };
+    let left_type = if reads(&a.sql_type, &b.sql_type) {
+        Some(&b.sql_type)
+    } else {
+        None
+    };
+    let right_type = if reads(&b.sql_type, &a.sql_type) {
+        Some(&a.sql_type)
+    } else {
+        None
+    };
     let cast = |operand: Expr, wanted: Option<&SqlType>| match wanted {
         Some(wanted) => typer.cast_to(operand, wanted),
         None => Ok(operand),
     };
-    Ok(RawBinaryExpr { op, left: cast(left, left_type)?, right: cast(right, right_type)? })
+    Ok(RawBinaryExpr {
+        op,
+        left: cast(left, left_type)?,
+        right: cast(right, right_type)?,
+    })
 }

@@ -14,16 +14,21 @@ use crate::types::{Error, Result, SqlState};
 const PATTERN_BYTES_MAX: usize = 10 << 20;
 
 pub fn operators() -> Vec<Function> {
-    let matching = |name, kernel| {
-        Function::new(name, vec![Overload::of([Text, Text], Bool, kernel)]).written(Notation::Infix)
-    };
+    let matching =
+        |name, kernel| Function::new(name, vec![Overload::of([Text, Text], Bool, kernel)]).written(Notation::Infix);
     vec![
         matching("~", |call| matches(call, "", true)),
         matching("~*", |call| matches(call, "i", true)),
         matching("!~", |call| matches(call, "", false)),
         matching("!~*", |call| matches(call, "i", false)),
-        Function::new("like_escape", vec![Overload::of([Text, Text], Text, |call| map2(call, like_escape))]),
-        Function::new("similar_to_escape", vec![Overload::of([Text, Text], Text, |call| map2(call, similar_to_regex))]),
+        Function::new(
+            "like_escape",
+            vec![Overload::of([Text, Text], Text, |call| map2(call, like_escape))],
+        ),
+        Function::new(
+            "similar_to_escape",
+            vec![Overload::of([Text, Text], Text, |call| map2(call, similar_to_regex))],
+        ),
     ]
 }
 
@@ -65,8 +70,17 @@ pub fn compile(pattern: &str, flags: &str) -> Result<Regex> {
         };
     }
     builder.build().map_err(|error| {
-        let reason = error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_string();
-        Error::new(SqlState::INVALID_REGULAR_EXPRESSION, format!("invalid regular expression: {reason}"))
+        let reason = error
+            .to_string()
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .trim_start_matches("error: ")
+            .to_string();
+        Error::new(
+            SqlState::INVALID_REGULAR_EXPRESSION,
+            format!("invalid regular expression: {reason}"),
+        )
     })
 }
 
@@ -88,7 +102,10 @@ fn like_escape(pattern: &str, escape: &str) -> Result<String> {
     while let Some(character) = chars.next() {
         if Some(character) == escape {
             let escaped = chars.next().ok_or_else(|| {
-                Error::new(SqlState::INVALID_ESCAPE_SEQUENCE, "LIKE pattern must not end with escape character")
+                Error::new(
+                    SqlState::INVALID_ESCAPE_SEQUENCE,
+                    "LIKE pattern must not end with escape character",
+                )
             })?;
             rewritten.extend(['\\', escaped]);
         } else if character == '\\' {
@@ -150,7 +167,9 @@ mod tests {
     #[test]
     fn patterns_of_sql_become_patterns_of_regex() {
         let matches = |pattern: &str, text: &str| {
-            compile(&similar_to_regex(pattern, "\\").expect("a pattern"), "").expect("a regex").is_match(text)
+            compile(&similar_to_regex(pattern, "\\").expect("a pattern"), "")
+                .expect("a regex")
+                .is_match(text)
         };
         assert!(matches("a%", "abc"));
         assert!(matches("(a|b)_", "bx"));

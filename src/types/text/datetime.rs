@@ -93,7 +93,10 @@ enum Fault {
 
 /// Reads a date, a time of day or both; `type_name` is what errors call it.
 pub fn read_moment(text: &str, type_name: &str) -> Result<Moment> {
-    let mut draft = Draft::default();
+    let mut draft = Draft {
+        only_clock: type_name == "time",
+        ..Draft::default()
+    };
     match draft.read(text).and_then(|()| draft.finish()) {
         Ok(moment) => Ok(moment),
         Err(Fault::Refused(error)) => Err(error),
@@ -119,6 +122,8 @@ struct Draft {
     before_christ: bool,
     infinite: Option<Moment>,
     after_t: bool,
+    /// Six digits are a time of day, not a date.
+    only_clock: bool,
 }
 
 impl Draft {
@@ -166,6 +171,7 @@ impl Draft {
                 return Ok(length);
             }
             8 if self.year.is_none() => self.set_date(value / 10_000, value / 100 % 100, value % 100)?,
+            4 | 6 if self.only_clock && self.micros.is_none() => self.set_compact_clock(number)?,
             6 if self.year.is_none() && self.month.is_none() => {
                 self.set_date(full_year(value / 10_000, 2), value / 100 % 100, value % 100)?;
             }

@@ -34,17 +34,29 @@ pub struct Total {
 
 impl Total {
     pub fn sum() -> Self {
-        Total { mean: false, signature: Signature::user_defined(Volatility::Immutable) }
+        Total {
+            mean: false,
+            signature: Signature::user_defined(Volatility::Immutable),
+        }
     }
 
     pub fn average() -> Self {
-        Total { mean: true, signature: Signature::user_defined(Volatility::Immutable) }
+        Total {
+            mean: true,
+            signature: Signature::user_defined(Volatility::Immutable),
+        }
     }
 
     fn parts(&self, argument: &DataType, result: &DataType) -> Result<Parts> {
         let accumulates = Accumulates::sum_of(argument)?;
         let sums = Accumulator::new(accumulates);
-        Ok(Parts { accumulates, sums, counts: vec![], mean: self.mean, result: result.clone() })
+        Ok(Parts {
+            accumulates,
+            sums,
+            counts: vec![],
+            mean: self.mean,
+            result: result.clone(),
+        })
     }
 }
 
@@ -57,8 +69,9 @@ impl AggregateUDFImpl for Total {
         &self.signature
     }
 
+    /// What has no sum stays what it is: the error of [`AggregateUDFImpl::return_type`] arrives as ours.
     fn coerce_types(&self, types: &[DataType]) -> DataFusionResult<Vec<DataType>> {
-        let [argument] = types else { return Err(self.no_such_function(types).into()) };
+        let [argument] = types else { return Ok(types.to_vec()) };
         Ok(vec![match argument {
             DataType::Null => DataType::Float64,
             DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale) => {
@@ -66,13 +79,18 @@ impl AggregateUDFImpl for Total {
             }
             DataType::Dictionary(_, values) => values.as_ref().clone(),
             DataType::Time64(_) => SqlType::Interval.arrow(),
-            known if known.is_numeric() || matches!(known, DataType::Interval(_)) => known.clone(),
-            _ => return Err(self.no_such_function(types).into()),
+            known => known.clone(),
         }])
     }
 
     fn return_type(&self, types: &[DataType]) -> DataFusionResult<DataType> {
-        Ok(match (&types[0], self.mean) {
+        let [argument] = types else {
+            return Err(self.no_such_function(types).into());
+        };
+        if !argument.is_numeric() && !matches!(argument, DataType::Interval(_)) {
+            return Err(self.no_such_function(types).into());
+        }
+        Ok(match (argument, self.mean) {
             (DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16, false) => {
                 DataType::Int64
             }
@@ -92,7 +110,11 @@ impl AggregateUDFImpl for Total {
         let mut parts = self.parts(&argument, args.return_type())?;
         parts.grow(1);
         Ok(match args.is_distinct {
-            true => Box::new(Distinct { argument, values: HashSet::new(), parts }),
+            true => Box::new(Distinct {
+                argument,
+                values: HashSet::new(),
+                parts,
+            }),
             false => Box::new(Single(parts)),
         })
     }
@@ -101,10 +123,19 @@ impl AggregateUDFImpl for Total {
         let argument = args.input_fields[0].data_type();
         if args.is_distinct {
             let list = DataType::List(Arc::new(Field::new("item", argument.clone(), true)));
-            return Ok(vec![Arc::new(Field::new(format!("{}[distinct]", args.name), list, false))]);
+            return Ok(vec![Arc::new(Field::new(
+                format!("{}[distinct]", args.name),
+                list,
+                false,
+            ))]);
         }
-        let types = Accumulates::sum_of(argument)?.state_types().into_iter().chain([DataType::Int64]);
-        let named = types.enumerate().map(|(place, found)| Field::new(format!("{}[{place}]", args.name), found, false));
+        let types = Accumulates::sum_of(argument)?
+            .state_types()
+            .into_iter()
+            .chain([DataType::Int64]);
+        let named = types
+            .enumerate()
+            .map(|(place, found)| Field::new(format!("{}[{place}]", args.name), found, false));
         Ok(named.map(Arc::new).collect())
     }
 
@@ -275,7 +306,11 @@ impl RowAccumulator for Single {
     }
 
     fn state(&mut self) -> DataFusionResult<Vec<ScalarValue>> {
-        self.0.columns().iter().map(|column| ScalarValue::try_from_array(column, 0)).collect()
+        self.0
+            .columns()
+            .iter()
+            .map(|column| ScalarValue::try_from_array(column, 0))
+            .collect()
     }
 
     fn size(&self) -> usize {

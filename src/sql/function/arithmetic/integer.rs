@@ -118,22 +118,23 @@ pub fn xor(call: &Call) -> Result<ArrayRef> {
     by_width!(call, bitwise::bitwise_xor, operand => (operand(0), operand(1)))
 }
 
-pub fn not(call: &Call) -> Result<ArrayRef> {
-    let operand = call.array(0);
-    Ok(match call.result {
-        DataType::Int16 => Arc::new(bitwise::bitwise_not(operand.as_primitive::<Int16Type>())?),
-        DataType::Int32 => Arc::new(bitwise::bitwise_not(operand.as_primitive::<Int32Type>())?),
-        _ => Arc::new(bitwise::bitwise_not(operand.as_primitive::<Int64Type>())?),
-    })
-}
-
 /// The distance is taken modulo the width, as the processors do on which PostgreSQL runs.
 pub fn shift_left(call: &Call) -> Result<ArrayRef> {
-    shift(call, |value, by| value.wrapping_shl(by & 15), |value, by| value.wrapping_shl(by), |value, by| value.wrapping_shl(by))
+    shift(
+        call,
+        |value, by| value.wrapping_shl(by & 15),
+        |value, by| value.wrapping_shl(by),
+        |value, by| value.wrapping_shl(by),
+    )
 }
 
 pub fn shift_right(call: &Call) -> Result<ArrayRef> {
-    shift(call, |value, by| value.wrapping_shr(by & 15), |value, by| value.wrapping_shr(by), |value, by| value.wrapping_shr(by))
+    shift(
+        call,
+        |value, by| value.wrapping_shr(by & 15),
+        |value, by| value.wrapping_shr(by),
+        |value, by| value.wrapping_shr(by),
+    )
 }
 
 fn shift(
@@ -156,5 +157,9 @@ fn shifted<T: ArrowPrimitiveType>(
     shift: fn(T::Native, u32) -> T::Native,
 ) -> ArrayRef {
     let pairs = values.as_primitive::<T>().iter().zip(by);
-    Arc::new(pairs.map(|(value, by)| Some(shift(value?, by? as u32))).collect::<PrimitiveArray<T>>())
+    Arc::new(
+        pairs
+            .map(|(value, by)| Some(shift(value?, by? as u32)))
+            .collect::<PrimitiveArray<T>>(),
+    )
 }

@@ -11,7 +11,11 @@ use crate::types::{Error, Result, SqlState};
 const DAYS_PER_MONTH: f64 = 30.0;
 const SECONDS_PER_DAY: f64 = 86_400.0;
 
-pub fn checked_interval(months: Option<i32>, days: Option<i32>, nanoseconds: Option<i64>) -> Result<IntervalMonthDayNano> {
+pub fn checked_interval(
+    months: Option<i32>,
+    days: Option<i32>,
+    nanoseconds: Option<i64>,
+) -> Result<IntervalMonthDayNano> {
     match (months, days, nanoseconds) {
         (Some(months), Some(days), Some(nanoseconds)) => Ok(IntervalMonthDayNano::new(months, days, nanoseconds)),
         _ => Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "interval out of range")),
@@ -40,16 +44,24 @@ pub fn subtract(call: &Call) -> Result<ArrayRef> {
 
 pub fn negate(call: &Call) -> Result<ArrayRef> {
     map1(call, |a: IntervalMonthDayNano| {
-        checked_interval(a.months.checked_neg(), a.days.checked_neg(), a.nanoseconds.checked_neg())
+        checked_interval(
+            a.months.checked_neg(),
+            a.days.checked_neg(),
+            a.nanoseconds.checked_neg(),
+        )
     })
 }
 
 pub fn times(call: &Call) -> Result<ArrayRef> {
-    map2(call, |span: IntervalMonthDayNano, factor: f64| multiply_interval(span, |part| part * factor))
+    map2(call, |span: IntervalMonthDayNano, factor: f64| {
+        multiply_interval(span, |part| part * factor)
+    })
 }
 
 pub fn times_swapped(call: &Call) -> Result<ArrayRef> {
-    map2(call, |factor: f64, span: IntervalMonthDayNano| multiply_interval(span, |part| part * factor))
+    map2(call, |factor: f64, span: IntervalMonthDayNano| {
+        multiply_interval(span, |part| part * factor)
+    })
 }
 
 pub fn divided(call: &Call) -> Result<ArrayRef> {

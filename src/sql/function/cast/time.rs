@@ -50,11 +50,14 @@ fn dates(array: &ArrayRef, shift: impl Fn(i64) -> i64) -> Result<TimestampMicros
     let micros = |days: i32| match days {
         i32::MAX => Ok(i64::MAX),
         i32::MIN => Ok(i64::MIN),
-        _ => i64::from(days).checked_mul(MICROS_PER_DAY).map(&shift).ok_or_else(|| {
-            Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "date out of range for timestamp")
-        }),
+        _ => i64::from(days)
+            .checked_mul(MICROS_PER_DAY)
+            .map(&shift)
+            .ok_or_else(|| Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "date out of range for timestamp")),
     };
-    array.as_primitive::<Date32Type>().try_unary::<_, TimestampMicrosecondType, Error>(micros)
+    array
+        .as_primitive::<Date32Type>()
+        .try_unary::<_, TimestampMicrosecondType, Error>(micros)
 }
 
 fn moments(array: &ArrayRef, shift: impl Fn(i64) -> i64) -> TimestampMicrosecondArray {
@@ -63,13 +66,17 @@ fn moments(array: &ArrayRef, shift: impl Fn(i64) -> i64) -> TimestampMicrosecond
 }
 
 fn days(array: &ArrayRef, shift: impl Fn(i64) -> i64) -> Date32Array {
-    array.as_primitive::<TimestampMicrosecondType>().unary(|micros| match micros {
-        i64::MAX => i32::MAX,
-        i64::MIN => i32::MIN,
-        _ => shift(micros).div_euclid(MICROS_PER_DAY) as i32,
-    })
+    array
+        .as_primitive::<TimestampMicrosecondType>()
+        .unary(|micros| match micros {
+            i64::MAX => i32::MAX,
+            i64::MIN => i32::MIN,
+            _ => shift(micros).div_euclid(MICROS_PER_DAY) as i32,
+        })
 }
 
 fn times(array: &ArrayRef, shift: impl Fn(i64) -> i64) -> Time64MicrosecondArray {
-    array.as_primitive::<TimestampMicrosecondType>().unary(|micros| shift(micros).rem_euclid(MICROS_PER_DAY))
+    array
+        .as_primitive::<TimestampMicrosecondType>()
+        .unary(|micros| shift(micros).rem_euclid(MICROS_PER_DAY))
 }

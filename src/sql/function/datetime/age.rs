@@ -15,17 +15,20 @@ const DAYS_PER_MONTH: i32 = 30;
 pub fn functions() -> Vec<Function> {
     let justify = |name, kernel| Function::new(name, vec![Overload::of([Interval], Interval, kernel)]);
     vec![
-        Function::new("age", vec![
-            Overload::of([SqlType::Timestamp, SqlType::Timestamp], Interval, |call| {
-                map2(call, |later: Timestamp, earlier: Timestamp| age(later.0, earlier.0))
-            }),
-            Overload::of([Timestamptz, Timestamptz], Interval, |call| {
-                let zone = call.zone()?;
-                map2(call, |later: Timestamp, earlier: Timestamp| {
-                    age(zone.local_of_instant(later.0), zone.local_of_instant(earlier.0))
-                })
-            }),
-        ]),
+        Function::new(
+            "age",
+            vec![
+                Overload::of([SqlType::Timestamp, SqlType::Timestamp], Interval, |call| {
+                    map2(call, |later: Timestamp, earlier: Timestamp| age(later.0, earlier.0))
+                }),
+                Overload::of([Timestamptz, Timestamptz], Interval, |call| {
+                    let zone = call.zone()?;
+                    map2(call, |later: Timestamp, earlier: Timestamp| {
+                        age(zone.local_of_instant(later.0), zone.local_of_instant(earlier.0))
+                    })
+                }),
+            ],
+        ),
         justify("justify_hours", |call| map1(call, justify_hours)),
         justify("justify_days", |call| map1(call, justify_days)),
         justify("justify_interval", |call| map1(call, justify_interval)),
@@ -35,7 +38,11 @@ pub fn functions() -> Vec<Function> {
 /// Full years, months and days between two wall clocks; a day that is borrowed has the length of the earlier one's month.
 fn age(later: i64, earlier: i64) -> Result<IntervalMonthDayNano> {
     if later < earlier {
-        let IntervalMonthDayNano { months, days, nanoseconds } = age(earlier, later)?;
+        let IntervalMonthDayNano {
+            months,
+            days,
+            nanoseconds,
+        } = age(earlier, later)?;
         return Ok(IntervalMonthDayNano::new(-months, -days, -nanoseconds));
     }
     if later == i64::MAX || earlier == i64::MIN {
@@ -53,7 +60,11 @@ fn age(later: i64, earlier: i64) -> Result<IntervalMonthDayNano> {
         days += i64::from(days_in_month(from.year, from.month));
         months -= 1;
     }
-    checked_interval(i32::try_from(months).ok(), i32::try_from(days).ok(), micros.checked_mul(1000))
+    checked_interval(
+        i32::try_from(months).ok(),
+        i32::try_from(days).ok(),
+        micros.checked_mul(1000),
+    )
 }
 
 fn justify_hours(span: IntervalMonthDayNano) -> Result<IntervalMonthDayNano> {
@@ -93,7 +104,11 @@ fn justify_days(span: IntervalMonthDayNano) -> Result<IntervalMonthDayNano> {
 
 /// Both, and then all fields get one sign.
 fn justify_interval(span: IntervalMonthDayNano) -> Result<IntervalMonthDayNano> {
-    let IntervalMonthDayNano { mut months, mut days, mut nanoseconds } = justify_days(justify_hours(span)?)?;
+    let IntervalMonthDayNano {
+        mut months,
+        mut days,
+        mut nanoseconds,
+    } = justify_days(justify_hours(span)?)?;
     if months > 0 && (days < 0 || days == 0 && nanoseconds < 0) {
         days += DAYS_PER_MONTH;
         months -= 1;

@@ -23,17 +23,28 @@ pub fn functions() -> Vec<Function> {
     let exact: Kernel = |call| fields(call, |micros, scale| rescale(micros, 6, scale).map(Unscaled));
     let float: Kernel = |call| fields(call, |micros, _| Some(micros as f64 / 1e6));
     let extract = sources().map(|source| {
-        Overload::new([Parameter::Is(Text), Parameter::Is(source)], Gives::From(extract_type), exact)
+        Overload::new(
+            [Parameter::Is(Text), Parameter::Is(source)],
+            Gives::From(extract_type),
+            exact,
+        )
     });
     let date_part = sources().map(|source| Overload::of([Text, source], Float8, float));
     vec![
         Function::new("extract", extract.to_vec()),
         Function::new("date_part", date_part.to_vec()),
-        Function::new("isfinite", [SqlType::Timestamp, Timestamptz].map(|source| {
-            Overload::of([source], SqlType::Bool, |call| {
-                crate::sql::function::value::map1(call, |moment: Timestamp| Ok(moment.0 != i64::MAX && moment.0 != i64::MIN))
-            })
-        }).to_vec())
+        Function::new(
+            "isfinite",
+            [SqlType::Timestamp, Timestamptz]
+                .map(|source| {
+                    Overload::of([source], SqlType::Bool, |call| {
+                        crate::sql::function::value::map1(call, |moment: Timestamp| {
+                            Ok(moment.0 != i64::MAX && moment.0 != i64::MIN)
+                        })
+                    })
+                })
+                .to_vec(),
+        )
         .infallible(),
     ]
 }
@@ -77,7 +88,11 @@ fn canonical(field: &str) -> &str {
 #[derive(Clone, Copy)]
 enum Source {
     /// A wall clock, the instant in microseconds, and seconds east of UTC if it has a zone.
-    Moment { clock: Clock, instant: i64, offset: Option<i32> },
+    Moment {
+        clock: Clock,
+        instant: i64,
+        offset: Option<i32>,
+    },
     Date(Clock),
     Time(i64),
     Interval(IntervalMonthDayNano),
@@ -94,7 +109,9 @@ fn fields<R: Output>(call: &Call, result: impl Fn(i128, i8) -> Option<R>) -> Res
             return Ok(None);
         }
         let name = names.value(row).to_ascii_lowercase();
-        let Some(source) = source(values, row, &call.types[1], &zone) else { return Ok(None) };
+        let Some(source) = source(values, row, &call.types[1], &zone) else {
+            return Ok(None);
+        };
         let micros = field(canonical(&name), &source).ok_or_else(|| unknown_field(&name, &call.types[1]))?;
         Ok(result(micros, scale))
     });
@@ -118,15 +135,41 @@ fn source(values: &ArrayRef, row: usize, sql_type: &SqlType, zone: &Zone) -> Opt
             }
             let offset = (*sql_type == Timestamptz).then(|| zone.offset_at(instant));
             let local = instant + i64::from(offset.unwrap_or(0)) * MICROS_PER_SECOND;
-            Some(Source::Moment { clock: Clock::of_micros(local), instant, offset })
+            Some(Source::Moment {
+                clock: Clock::of_micros(local),
+                instant,
+                offset,
+            })
         }
     }
 }
 
 fn unknown_field(name: &str, sql_type: &SqlType) -> Error {
-    let known = matches!(canonical(name), "year" | "month" | "day" | "hour" | "minute" | "second" | "millisecond"
-        | "microsecond" | "week" | "decade" | "century" | "millennium" | "quarter" | "epoch" | "dow" | "isodow" | "doy"
-        | "isoyear" | "julian" | "timezone" | "timezone_hour" | "timezone_minute");
+    let known = matches!(
+        canonical(name),
+        "year"
+            | "month"
+            | "day"
+            | "hour"
+            | "minute"
+            | "second"
+            | "millisecond"
+            | "microsecond"
+            | "week"
+            | "decade"
+            | "century"
+            | "millennium"
+            | "quarter"
+            | "epoch"
+            | "dow"
+            | "isodow"
+            | "doy"
+            | "isoyear"
+            | "julian"
+            | "timezone"
+            | "timezone_hour"
+            | "timezone_minute"
+    );
     match known {
         true => Error::unsupported(format!("unit \"{name}\" not supported for type {sql_type}")),
         false => Error::new(
@@ -173,7 +216,11 @@ fn shown_year(year: i64) -> i64 {
 
 /// The decade, century or millennium of a year: of `years` years, the first of which is year 1.
 fn era(year: i64, years: i64) -> i64 {
-    if year > 0 { (year + years - 1) / years } else { -((years - year) / years) }
+    if year > 0 {
+        (year + years - 1) / years
+    } else {
+        -((years - year) / years)
+    }
 }
 
 fn field_of_date(name: &str, clock: &Clock) -> Option<i128> {

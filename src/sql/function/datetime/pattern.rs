@@ -12,9 +12,28 @@ use crate::types::SqlType::{self, Interval, Text, Timestamptz};
 use crate::types::text::{Clock, MICROS_PER_DAY, days_of_date};
 
 pub const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
-pub const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+pub const DAYS: [&str; 7] = [
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+];
 const ROMAN: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
 /// Names are padded to the length of the longest, September and Wednesday.
 const NAME_WIDTH: usize = 9;
@@ -23,14 +42,19 @@ pub fn functions() -> Vec<Function> {
     let mut to_char = vec![
         Overload::of([SqlType::Timestamp, Text], Text, |call| timestamps(call, false)),
         Overload::of([Timestamptz, Text], Text, |call| timestamps(call, true)),
-        Overload::of([Interval, Text], Text, |call| map2(call, |span: IntervalMonthDayNano, pattern: &str| {
-            Ok(written(&of_interval(span), pattern))
-        })),
+        Overload::of([Interval, Text], Text, |call| {
+            map2(call, |span: IntervalMonthDayNano, pattern: &str| {
+                Ok(written(&of_interval(span), pattern))
+            })
+        }),
     ];
     to_char.extend(crate::sql::function::number_pattern::overloads());
     vec![
         Function::new("to_char", to_char),
-        Function::new("to_date", vec![Overload::of([Text, Text], SqlType::Date, |call| map2(call, read_date))]),
+        Function::new(
+            "to_date",
+            vec![Overload::of([Text, Text], SqlType::Date, |call| map2(call, read_date))],
+        ),
         Function::new("to_number", crate::sql::function::number_pattern::to_number_overloads()),
     ]
 }
@@ -38,7 +62,9 @@ pub fn functions() -> Vec<Function> {
 pub fn to_timestamp_overloads() -> Vec<Overload> {
     vec![Overload::of([Text, Text], Timestamptz, |call| {
         let zone = call.zone()?;
-        map2(call, |text: &str, pattern: &str| read_moment(text, pattern, &zone).map(Timestamp))
+        map2(call, |text: &str, pattern: &str| {
+            read_moment(text, pattern, &zone).map(Timestamp)
+        })
     })]
 }
 
@@ -60,10 +86,22 @@ fn timestamps(call: &Call, zoned: bool) -> Result<ArrayRef> {
             return Ok(None);
         }
         let offset = zone.offset_at(moment.0);
-        let local = if zoned { moment.0 + i64::from(offset) * 1_000_000 } else { moment.0 };
+        let local = if zoned {
+            moment.0 + i64::from(offset) * 1_000_000
+        } else {
+            moment.0
+        };
         let clock = Clock::of_micros(local);
         let zone = zoned.then(|| (offset, name.clone()));
-        Ok(Some(written(&Parts { hours: clock.hour(), clock, is_interval: false, zone }, pattern)))
+        Ok(Some(written(
+            &Parts {
+                hours: clock.hour(),
+                clock,
+                is_interval: false,
+                zone,
+            },
+            pattern,
+        )))
     })
 }
 
@@ -76,22 +114,33 @@ fn of_interval(span: IntervalMonthDayNano) -> Parts {
         day: span.days.unsigned_abs(),
         micros: micros.abs() % MICROS_PER_DAY,
     };
-    Parts { clock, hours: micros / 3_600_000_000, is_interval: true, zone: None }
+    Parts {
+        clock,
+        hours: micros / 3_600_000_000,
+        is_interval: true,
+        zone: None,
+    }
 }
 
 /// A piece of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Token<'a> {
     /// A field's name as it was written, whether FM stood before it, and the suffix TH or th.
-    Field { name: &'static str, written: &'a str, fill: bool, ordinal: Option<bool> },
+    Field {
+        name: &'static str,
+        written: &'a str,
+        fill: bool,
+        ordinal: Option<bool>,
+    },
     Literal(&'a str),
 }
 
 /// Every field, the longer before those they start with.
 const FIELDS: &[&str] = &[
-    "SSSSS", "Y,YYY", "MONTH", "SSSS", "HH24", "HH12", "YYYY", "IYYY", "IDDD", "A.M.", "P.M.", "B.C.", "A.D.", "FF1", "FF2",
-    "FF3", "FF4", "FF5", "FF6", "YYY", "IYY", "MON", "DAY", "DDD", "TZH", "TZM", "HH", "MI", "SS", "MS", "US", "AM", "PM",
-    "BC", "AD", "YY", "IY", "MM", "DY", "DD", "ID", "WW", "IW", "CC", "RM", "TZ", "OF", "Y", "I", "D", "W", "J", "Q",
+    "SSSSS", "Y,YYY", "MONTH", "SSSS", "HH24", "HH12", "YYYY", "IYYY", "IDDD", "A.M.", "P.M.", "B.C.", "A.D.", "FF1",
+    "FF2", "FF3", "FF4", "FF5", "FF6", "YYY", "IYY", "MON", "DAY", "DDD", "TZH", "TZM", "HH", "MI", "SS", "MS", "US",
+    "AM", "PM", "BC", "AD", "YY", "IY", "MM", "DY", "DD", "ID", "WW", "IW", "CC", "RM", "TZ", "OF", "Y", "I", "D", "W",
+    "J", "Q",
 ];
 
 /// Splits a pattern into fields and what stands between them.
@@ -112,7 +161,10 @@ pub fn tokens(pattern: &str) -> Vec<Token<'_>> {
             rest = &rest[2..];
             continue;
         }
-        let starts = |name: &&&str| rest.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+        let starts = |name: &&&str| {
+            rest.get(..name.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(name))
+        };
         let Some(name) = FIELDS.iter().find(starts) else {
             tokens.push(Token::Literal(&rest[..first.len_utf8()]));
             rest = &rest[first.len_utf8()..];
@@ -128,7 +180,12 @@ pub fn tokens(pattern: &str) -> Vec<Token<'_>> {
         if ordinal.is_some() {
             rest = &rest[2..];
         }
-        tokens.push(Token::Field { name, written, fill: std::mem::take(&mut fill), ordinal });
+        tokens.push(Token::Field {
+            name,
+            written,
+            fill: std::mem::take(&mut fill),
+            ordinal,
+        });
     }
     tokens
 }
@@ -138,12 +195,21 @@ fn written(parts: &Parts, pattern: &str) -> String {
     for token in tokens(pattern) {
         match token {
             Token::Literal(literal) => text.push_str(literal),
-            Token::Field { name, written, fill, ordinal } => {
+            Token::Field {
+                name,
+                written,
+                fill,
+                ordinal,
+            } => {
                 let start = text.len();
                 text.push_str(&field(parts, name, written, fill));
                 if let Some(upper) = ordinal {
                     let suffix = ordinal_suffix(&text[start..]);
-                    text.push_str(&if upper { suffix.to_uppercase() } else { suffix.to_string() });
+                    text.push_str(&if upper {
+                        suffix.to_uppercase()
+                    } else {
+                        suffix.to_string()
+                    });
                 }
             }
         }
@@ -174,7 +240,10 @@ fn number(value: i64, width: usize, fill: bool) -> String {
 /// A name as its field is written: `MONTH`, `Month` or `month`.
 fn cased(name: &str, written: &str) -> String {
     let mut letters = written.chars().filter(char::is_ascii_alphabetic);
-    match (letters.next().is_some_and(|c| c.is_ascii_uppercase()), letters.next().is_some_and(|c| c.is_ascii_uppercase())) {
+    match (
+        letters.next().is_some_and(|c| c.is_ascii_uppercase()),
+        letters.next().is_some_and(|c| c.is_ascii_uppercase()),
+    ) {
         (true, true) => name.to_uppercase(),
         (true, false) => name.to_string(),
         _ => name.to_lowercase(),
@@ -193,7 +262,11 @@ fn half(written: &str, names: [&str; 2], second: bool) -> String {
         true => name.chars().flat_map(|letter| [letter, '.']).collect(),
         false => name.to_string(),
     };
-    if written.starts_with(|first: char| first.is_ascii_lowercase()) { letters.to_lowercase() } else { letters }
+    if written.starts_with(|first: char| first.is_ascii_lowercase()) {
+        letters.to_lowercase()
+    } else {
+        letters
+    }
 }
 
 fn field(parts: &Parts, name: &str, written: &str, fill: bool) -> String {
@@ -246,16 +319,35 @@ fn field(parts: &Parts, name: &str, written: &str, fill: bool) -> String {
         "W" => ((i64::from(clock.day) - 1) / 7 + 1).to_string(),
         "WW" => number((clock.days - days_of_date(clock.year, 1, 1)) / 7 + 1, 2),
         "IW" => number(iso().1, 2),
-        "CC" => number(if clock.year > 0 { (clock.year + 99) / 100 } else { clock.year / 100 - 1 }, 2),
+        "CC" => number(
+            if clock.year > 0 {
+                (clock.year + 99) / 100
+            } else {
+                clock.year / 100 - 1
+            },
+            2,
+        ),
         "Q" => ((clock.month - 1) / 3 + 1).to_string(),
         "J" => (clock.days + 2_440_588).to_string(),
-        "TZ" => parts.zone.as_ref().map_or(String::new(), |(_, name)| cased(name, &format!("{written}{written}"))),
-        "TZH" => parts.zone.as_ref().map_or(String::new(), |(offset, _)| format!("{:+03}", offset / 3600)),
-        "TZM" => parts.zone.as_ref().map_or(String::new(), |(offset, _)| format!("{:02}", offset / 60 % 60)),
-        "OF" => parts.zone.as_ref().map_or(String::new(), |(offset, _)| match offset / 60 % 60 {
-            0 => format!("{:+03}", offset / 3600),
-            minutes => format!("{:+03}:{:02}", offset / 3600, minutes.abs()),
-        }),
+        "TZ" => parts
+            .zone
+            .as_ref()
+            .map_or(String::new(), |(_, name)| cased(name, &format!("{written}{written}"))),
+        "TZH" => parts
+            .zone
+            .as_ref()
+            .map_or(String::new(), |(offset, _)| format!("{:+03}", offset / 3600)),
+        "TZM" => parts
+            .zone
+            .as_ref()
+            .map_or(String::new(), |(offset, _)| format!("{:02}", offset / 60 % 60)),
+        "OF" => parts
+            .zone
+            .as_ref()
+            .map_or(String::new(), |(offset, _)| match offset / 60 % 60 {
+                0 => format!("{:+03}", offset / 3600),
+                minutes => format!("{:+03}:{:02}", offset / 3600, minutes.abs()),
+            }),
         _ => String::new(),
     }
 }

@@ -11,12 +11,23 @@ use crate::types::{Error, Result, SqlState};
 
 pub fn functions() -> Vec<Function> {
     let stamp = SqlType::Timestamp;
-    vec![Function::new("timezone", vec![
-        Overload::of([Text, Timestamptz], stamp.clone(), |call| by_name(call, |zone, micros| zone.local_of_instant(micros))),
-        Overload::of([Text, stamp.clone()], Timestamptz, |call| by_name(call, |zone, micros| zone.instant_of_local(micros))),
-        Overload::of([Interval, Timestamptz], stamp.clone(), |call| by_offset(call, |zone, micros| zone.local_of_instant(micros))),
-        Overload::of([Interval, stamp], Timestamptz, |call| by_offset(call, |zone, micros| zone.instant_of_local(micros))),
-    ])]
+    vec![Function::new(
+        "timezone",
+        vec![
+            Overload::of([Text, Timestamptz], stamp.clone(), |call| {
+                by_name(call, |zone, micros| zone.local_of_instant(micros))
+            }),
+            Overload::of([Text, stamp.clone()], Timestamptz, |call| {
+                by_name(call, |zone, micros| zone.instant_of_local(micros))
+            }),
+            Overload::of([Interval, Timestamptz], stamp.clone(), |call| {
+                by_offset(call, |zone, micros| zone.local_of_instant(micros))
+            }),
+            Overload::of([Interval, stamp], Timestamptz, |call| {
+                by_offset(call, |zone, micros| zone.instant_of_local(micros))
+            }),
+        ],
+    )]
 }
 
 fn shifted(zone: &Zone, moment: Timestamp, shift: fn(&Zone, i64) -> i64) -> Timestamp {
@@ -29,7 +40,11 @@ fn shifted(zone: &Zone, moment: Timestamp, shift: fn(&Zone, i64) -> i64) -> Time
 fn by_name(call: &Call, shift: fn(&Zone, i64) -> i64) -> Result<ArrayRef> {
     let last = std::cell::RefCell::new(None::<(String, Zone)>);
     map2(call, |name: &str, moment: Timestamp| {
-        let known = last.borrow().as_ref().filter(|(known, _)| known == name).map(|(_, zone)| *zone);
+        let known = last
+            .borrow()
+            .as_ref()
+            .filter(|(known, _)| known == name)
+            .map(|(_, zone)| *zone);
         let zone = match known {
             Some(zone) => zone,
             None => Zone::of_posix(name)?,
@@ -47,6 +62,10 @@ fn by_offset(call: &Call, shift: fn(&Zone, i64) -> i64) -> Result<ArrayRef> {
             let message = "interval time zone must not include months or days";
             return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message));
         }
-        Ok(shifted(&Zone::fixed((offset.nanoseconds / 1_000_000_000) as i32), moment, shift))
+        Ok(shifted(
+            &Zone::fixed((offset.nanoseconds / 1_000_000_000) as i32),
+            moment,
+            shift,
+        ))
     })
 }

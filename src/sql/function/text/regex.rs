@@ -18,56 +18,108 @@ fn texts() -> SqlType {
 
 pub fn functions() -> Vec<Function> {
     vec![
-        Function::new("regexp_replace", vec![
-            Overload::of([Text, Text, Text], Text, |call| with_patterns(|patterns| {
-                map3(call, |text: &str, pattern: &str, new: &str| replace(patterns, text, pattern, new, ""))
-            })),
-            Overload::of([Text, Text, Text, Text], Text, |call| with_patterns(|patterns| {
-                map4(call, |text: &str, pattern: &str, new: &str, flags: &str| replace(patterns, text, pattern, new, flags))
-            })),
-        ]),
-        Function::new("regexp_match", vec![
-            Overload::of([Text, Text], texts(), regexp_match),
-            Overload::of([Text, Text, Text], texts(), regexp_match),
-        ]),
-        Function::new("regexp_like", vec![
-            Overload::of([Text, Text], Bool, |call| with_patterns(|patterns| {
-                map2(call, |text: &str, pattern: &str| Ok(patterns.borrow_mut().get(pattern, "")?.is_match(text)))
-            })),
-            Overload::of([Text, Text, Text], Bool, |call| with_patterns(|patterns| {
-                map3(call, |text: &str, pattern: &str, flags: &str| {
-                    Ok(patterns.borrow_mut().get(pattern, flags)?.is_match(text))
+        Function::new(
+            "regexp_replace",
+            vec![
+                Overload::of([Text, Text, Text], Text, |call| {
+                    with_patterns(|patterns| {
+                        map3(call, |text: &str, pattern: &str, new: &str| {
+                            replace(patterns, text, pattern, new, "")
+                        })
+                    })
+                }),
+                Overload::of([Text, Text, Text, Text], Text, |call| {
+                    with_patterns(|patterns| {
+                        map4(call, |text: &str, pattern: &str, new: &str, flags: &str| {
+                            replace(patterns, text, pattern, new, flags)
+                        })
+                    })
+                }),
+            ],
+        ),
+        Function::new(
+            "regexp_match",
+            vec![
+                Overload::of([Text, Text], texts(), regexp_match),
+                Overload::of([Text, Text, Text], texts(), regexp_match),
+            ],
+        ),
+        Function::new(
+            "regexp_like",
+            vec![
+                Overload::of([Text, Text], Bool, |call| {
+                    with_patterns(|patterns| {
+                        map2(call, |text: &str, pattern: &str| {
+                            Ok(patterns.borrow_mut().get(pattern, "")?.is_match(text))
+                        })
+                    })
+                }),
+                Overload::of([Text, Text, Text], Bool, |call| {
+                    with_patterns(|patterns| {
+                        map3(call, |text: &str, pattern: &str, flags: &str| {
+                            Ok(patterns.borrow_mut().get(pattern, flags)?.is_match(text))
+                        })
+                    })
+                }),
+            ],
+        ),
+        Function::new(
+            "regexp_count",
+            vec![Overload::of([Text, Text], Int4, |call| {
+                with_patterns(|patterns| {
+                    map2(call, |text: &str, pattern: &str| {
+                        Ok(patterns.borrow_mut().get(pattern, "")?.find_iter(text).count() as i32)
+                    })
                 })
-            })),
-        ]),
-        Function::new("regexp_count", vec![Overload::of([Text, Text], Int4, |call| with_patterns(|patterns| {
-            map2(call, |text: &str, pattern: &str| {
-                Ok(patterns.borrow_mut().get(pattern, "")?.find_iter(text).count() as i32)
-            })
-        }))]),
-        Function::new("regexp_substr", vec![Overload::of([Text, Text], Text, |call| with_patterns(|patterns| {
-            map2(call, |text: &str, pattern: &str| {
-                Ok(patterns.borrow_mut().get(pattern, "")?.find(text).map(|found| found.as_str().to_string()))
-            })
-        }))]),
-        Function::new("regexp_split_to_array", vec![Overload::of([Text, Text], texts(), split)]),
+            })],
+        ),
+        Function::new(
+            "regexp_substr",
+            vec![Overload::of([Text, Text], Text, |call| {
+                with_patterns(|patterns| {
+                    map2(call, |text: &str, pattern: &str| {
+                        Ok(patterns
+                            .borrow_mut()
+                            .get(pattern, "")?
+                            .find(text)
+                            .map(|found| found.as_str().to_string()))
+                    })
+                })
+            })],
+        ),
+        Function::new(
+            "regexp_split_to_array",
+            vec![Overload::of([Text, Text], texts(), split)],
+        ),
     ]
 }
 
 /// `substring(text from pattern)` and `substring(text from pattern for escape)`.
 pub fn substring_overloads() -> Vec<Overload> {
     vec![
-        Overload::of([Text, Text], Text, |call| with_patterns(|patterns| {
-            map2(call, |text: &str, pattern: &str| {
-                Ok(patterns.borrow_mut().get(pattern, "")?.captures(text).and_then(|found| first_group(&found)))
+        Overload::of([Text, Text], Text, |call| {
+            with_patterns(|patterns| {
+                map2(call, |text: &str, pattern: &str| {
+                    Ok(patterns
+                        .borrow_mut()
+                        .get(pattern, "")?
+                        .captures(text)
+                        .and_then(|found| first_group(&found)))
+                })
             })
-        })),
-        Overload::of([Text, Text, Text], Text, |call| with_patterns(|patterns| {
-            map3(call, |text: &str, pattern: &str, escape: &str| {
-                let regex = similar_to_regex(pattern, escape)?;
-                Ok(patterns.borrow_mut().get(&regex, "")?.find(text).map(|found| found.as_str().to_string()))
+        }),
+        Overload::of([Text, Text, Text], Text, |call| {
+            with_patterns(|patterns| {
+                map3(call, |text: &str, pattern: &str, escape: &str| {
+                    let regex = similar_to_regex(pattern, escape)?;
+                    Ok(patterns
+                        .borrow_mut()
+                        .get(&regex, "")?
+                        .find(text)
+                        .map(|found| found.as_str().to_string()))
+                })
             })
-        })),
+        }),
     ]
 }
 
@@ -85,7 +137,9 @@ fn replace(patterns: &RefCell<Patterns>, text: &str, pattern: &str, new: &str, f
     let mut patterns = patterns.borrow_mut();
     let regex = patterns.get(pattern, flags)?;
     let limit = if flags.contains('g') { 0 } else { 1 };
-    Ok(regex.replacen(text, limit, |found: &Captures| expanded(found, new)).into_owned())
+    Ok(regex
+        .replacen(text, limit, |found: &Captures| expanded(found, new))
+        .into_owned())
 }
 
 /// `\1` to `\9` and `\&` in a replacement.
@@ -113,14 +167,20 @@ fn expanded(found: &Captures, new: &str) -> String {
                 None
             }
         };
-        text.push_str(group.and_then(|group| found.get(group as usize)).map_or("", |group| group.as_str()));
+        text.push_str(
+            group
+                .and_then(|group| found.get(group as usize))
+                .map_or("", |group| group.as_str()),
+        );
     }
     text
 }
 
 fn regexp_match(call: &Call) -> Result<ArrayRef> {
     lists(call, |regex, text, builder| {
-        let Some(found) = regex.captures(text) else { return false };
+        let Some(found) = regex.captures(text) else {
+            return false;
+        };
         let groups = if found.len() > 1 { 1..found.len() } else { 0..1 };
         groups.for_each(|group| builder.append_option(found.get(group).map(|group| group.as_str())));
         true

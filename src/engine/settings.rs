@@ -1,7 +1,6 @@
 //! Session settings: what SET, SHOW and startup parameters name.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::types::{Error, Result, SqlState};
 
@@ -198,12 +197,6 @@ impl Settings {
         self.get("TimeZone")
     }
 
-    /// None if statements may take as long as they take.
-    pub fn statement_timeout(&self) -> Option<Duration> {
-        let millis: u64 = self.get("statement_timeout").parse().unwrap_or(0);
-        (millis > 0).then(|| Duration::from_millis(millis))
-    }
-
     /// Whether reads see everything that was acknowledged, or what is complete without waiting.
     pub fn strict(&self) -> bool {
         self.get("transaction_isolation") != "serializable"
@@ -310,7 +303,7 @@ mod tests {
         settings.reset("TIMEZONE").unwrap();
         assert_eq!(settings.show("timezone").unwrap(), "Europe/Berlin");
         settings.set("statement_timeout", "2 s").unwrap();
-        assert_eq!(settings.statement_timeout(), Some(Duration::from_secs(2)));
+        assert_eq!(settings.show("statement_timeout").unwrap(), "2000");
         assert_eq!(settings.set("statement_timeout", "soon").unwrap_err().state(), SqlState::INVALID_PARAMETER_VALUE);
         assert_eq!(settings.set("nosuch", "1").unwrap_err().state(), SqlState::UNDEFINED_OBJECT);
         assert_eq!(settings.set("server_version", "1").unwrap_err().state(), SqlState::CANT_CHANGE_RUNTIME_PARAM);

@@ -9,6 +9,7 @@ pub mod arithmetic;
 mod array;
 pub mod cast;
 pub mod catalog;
+pub mod clock;
 mod concatenation;
 mod conditional;
 mod datetime;
@@ -36,6 +37,7 @@ const FAMILIES: &[fn() -> Vec<Function>] = &[
     math::functions,
     datetime::functions,
     array::functions,
+    clock::functions,
     text::functions,
     catalog::functions,
 ];

@@ -30,7 +30,10 @@ pub struct PlanContext {
 pub enum RelationRef {
     Object(ObjectId),
     /// A relation of pg_catalog, information_schema or millrace, made up from the running system when it is read.
-    System { schema: String, name: String },
+    System {
+        schema: String,
+        name: String,
+    },
 }
 
 /// The `TableSource` of every scan that the planner makes. Whoever runs the plan puts the rows in its place.
@@ -67,15 +70,26 @@ impl Planned {
     /// The plan with values in the places of its parameters.
     pub fn bind(&self, values: &[ScalarValue]) -> Result<Planned> {
         if values.len() != self.parameters.len() {
-            let message = format!("{} parameters are given, {} are needed", values.len(), self.parameters.len());
+            let message = format!(
+                "{} parameters are given, {} are needed",
+                values.len(),
+                self.parameters.len()
+            );
             return Err(Error::new(SqlState::PROTOCOL_VIOLATION, message));
         }
         if values.is_empty() {
             return Ok(self.clone());
         }
         let values = values.iter().map(|value| ScalarAndMetadata::new(value.clone(), None));
-        let logical = self.logical.clone().replace_params_with_values(&ParamValues::List(values.collect()))?;
-        Ok(Planned { logical, parameters: vec![], ..self.clone() })
+        let logical = self
+            .logical
+            .clone()
+            .replace_params_with_values(&ParamValues::List(values.collect()))?;
+        Ok(Planned {
+            logical,
+            parameters: vec![],
+            ..self.clone()
+        })
     }
 }
 
@@ -106,7 +120,10 @@ pub struct Conflict {
 pub enum ConflictAction {
     Nothing,
     /// Expressions over the existing row's columns, then the excluded row's.
-    Update { assignments: Vec<Assignment>, filter: Option<Arc<dyn PhysicalExpr>> },
+    Update {
+        assignments: Vec<Assignment>,
+        filter: Option<Arc<dyn PhysicalExpr>>,
+    },
 }
 
 #[derive(Clone, Debug)]

@@ -35,7 +35,10 @@ pub enum Command {
     CreateView(CreateView),
     CreateMaterializedView(CreateMaterializedView),
     CreateIndex(CreateIndex),
-    CreateSchema { name: String, if_not_exists: bool },
+    CreateSchema {
+        name: String,
+        if_not_exists: bool,
+    },
     Drop(Drop),
     Explain(Explain),
     Show(Show),
@@ -43,10 +46,19 @@ pub enum Command {
     /// None is ALL.
     Reset(Option<String>),
     Discard(Discard),
-    SetTransaction { modes: Vec<TransactionMode>, session: bool },
-    Begin { modes: Vec<TransactionMode> },
-    Commit { chain: bool },
-    Rollback { chain: bool },
+    SetTransaction {
+        modes: Vec<TransactionMode>,
+        session: bool,
+    },
+    Begin {
+        modes: Vec<TransactionMode>,
+    },
+    Commit {
+        chain: bool,
+    },
+    Rollback {
+        chain: bool,
+    },
     Savepoint(String),
     Release(String),
     RollbackTo(String),
@@ -55,14 +67,24 @@ pub enum Command {
     Move(Fetch),
     /// None is ALL.
     Close(Option<String>),
-    Prepare { name: String, types: Vec<SqlType>, statement: Box<Statement> },
-    Execute { name: String, arguments: Vec<ast::Expr> },
+    Prepare {
+        name: String,
+        types: Vec<SqlType>,
+        statement: Box<Statement>,
+    },
+    Execute {
+        name: String,
+        arguments: Vec<ast::Expr>,
+    },
     /// None is ALL.
     Deallocate(Option<String>),
     Listen(String),
     /// None is `*`.
     Unlisten(Option<String>),
-    Notify { channel: String, payload: Option<String> },
+    Notify {
+        channel: String,
+        payload: Option<String>,
+    },
     Subscribe(Subscribe),
 }
 
@@ -83,7 +105,11 @@ impl Name {
             return Err(Error::unsupported(message).at(position));
         }
         let name = parts.pop().expect("a name has at least one part");
-        Ok(Name { schema: parts.pop(), name, position })
+        Ok(Name {
+            schema: parts.pop(),
+            name,
+            position,
+        })
     }
 
     pub fn of_object(name: &ast::ObjectName) -> Result<Name> {
@@ -135,7 +161,10 @@ pub struct Copy {
 #[derive(Clone, Debug)]
 pub enum CopyWhat {
     /// No columns means all of them.
-    Table { name: Name, columns: Vec<String> },
+    Table {
+        name: Name,
+        columns: Vec<String>,
+    },
     Query(Box<ast::Query>),
     Subscribe(Subscribe),
 }
@@ -195,7 +224,11 @@ pub struct CreateSource {
 #[derive(Clone, Debug)]
 pub enum SourceFrom {
     /// `FROM KAFKA CONNECTION name (options)`; the kind in lower case.
-    Connection { kind: String, connection: Name, options: Options },
+    Connection {
+        kind: String,
+        connection: Name,
+        options: Options,
+    },
     /// `FROM LOAD GENERATOR kind (options)`; the kind in lower case.
     Generator { kind: String, options: Options },
 }

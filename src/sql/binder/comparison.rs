@@ -56,7 +56,11 @@ impl Binder<'_> {
         let bound = self.inner_query(query, scope)?;
         single_column(&bound)?;
         let value = self.beside(value, &bound);
-        Ok(Expr::InSubquery(InSubquery::new(Box::new(value), subquery_of(bound), negated)))
+        Ok(Expr::InSubquery(InSubquery::new(
+            Box::new(value),
+            subquery_of(bound),
+            negated,
+        )))
     }
 
     /// An open parameter takes the type of the subquery's column.
@@ -88,12 +92,23 @@ impl Binder<'_> {
         let mut all: Option<Expr> = None;
         for (value, output) in values.into_iter().zip(&bound.columns) {
             let outer = as_outer(value, scope)?;
-            let equal = binary(self, outer, &BinaryOperator::Eq, Expr::Column(output.column.clone()), &inner, 0)?;
+            let equal = binary(
+                self,
+                outer,
+                &BinaryOperator::Eq,
+                Expr::Column(output.column.clone()),
+                &inner,
+                0,
+            )?;
             all = Some(all.map_or(equal.clone(), |all| all.and(equal)));
         }
         let equal = all.expect("a row has at least one value");
         let bound = self.project(bound.plan, vec![("equal".into(), equal)])?;
-        Ok(Expr::InSubquery(InSubquery::new(Box::new(lit(true)), subquery_of(bound), negated)))
+        Ok(Expr::InSubquery(InSubquery::new(
+            Box::new(lit(true)),
+            subquery_of(bound),
+            negated,
+        )))
     }
 
     /// `value op ANY (..)`
@@ -148,9 +163,16 @@ impl Binder<'_> {
         let value = self.beside(value, &bound);
         let op = datafusion_operator(operator).filter(|op| op.negate().is_some());
         let Some(op) = op else {
-            return Err(Error::unsupported(format!("{operator} with a subquery after ANY or ALL is not supported")));
+            return Err(Error::unsupported(format!(
+                "{operator} with a subquery after ANY or ALL is not supported"
+            )));
         };
-        Ok(Expr::SetComparison(SetComparison::new(Box::new(value), subquery_of(bound), op, quantifier)))
+        Ok(Expr::SetComparison(SetComparison::new(
+            Box::new(value),
+            subquery_of(bound),
+            op,
+            quantifier,
+        )))
     }
 
     /// ANY and ALL of an array. `ARRAY[..]` is compared element by element; other arrays through their least, greatest
@@ -184,9 +206,8 @@ impl Binder<'_> {
         let (value, array) = self.decide_array(value, bound, &scope.schema)?;
         let compared = match all {
             false => operator.clone(),
-            true => negation(operator).ok_or_else(|| {
-                Error::unsupported(format!("{operator} ALL of an array is not supported"))
-            })?,
+            true => negation(operator)
+                .ok_or_else(|| Error::unsupported(format!("{operator} ALL of an array is not supported")))?,
         };
         let any = self.any_of_array(value, &compared, array, &scope.schema)?;
         Ok(if all { Expr::Not(Box::new(any)) } else { any })
@@ -212,7 +233,9 @@ impl Binder<'_> {
                 return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));
             }
         };
-        let SqlType::Array(element) = type_of(&array, schema)? else { return Ok((value, array)) };
+        let SqlType::Array(element) = type_of(&array, schema)? else {
+            return Ok((value, array));
+        };
         let value = match is_unknown_literal(&value) {
             true => explicit(value, &element),
             false => self.parameters.decide(value, &element),
@@ -220,13 +243,7 @@ impl Binder<'_> {
         Ok((value, array))
     }
 
-    fn any_of_array(
-        &mut self,
-        value: Expr,
-        operator: &BinaryOperator,
-        array: Expr,
-        schema: &DFSchema,
-    ) -> Result<Expr> {
+    fn any_of_array(&mut self, value: Expr, operator: &BinaryOperator, array: Expr, schema: &DFSchema) -> Result<Expr> {
         let least = self.scalar("array_min")?.call(vec![array.clone()]);
         let greatest = self.scalar("array_max")?.call(vec![array.clone()]);
         let holds = match operator {
@@ -240,8 +257,11 @@ impl Binder<'_> {
             other => return Err(Error::unsupported(format!("{other} ANY of an array is not supported"))),
         };
         let null = Expr::Literal(ScalarValue::Null, None);
-        let holds_null = self.scalar("array_position")?.call(vec![array.clone(), null]).is_not_null();
-        let empty = self.scalar("cardinality")?.call(vec![array.clone()]).eq(lit(0_u64));
+        let holds_null = self
+            .scalar("array_position")?
+            .call(vec![array.clone(), null])
+            .is_not_null();
+        let empty = self.scalar("cardinality")?.call(vec![array.clone()]).eq(lit(0_i64));
         let whens = [
             (array.is_null(), lit(ScalarValue::Boolean(None))),
             (empty, lit(false)),
@@ -251,7 +271,11 @@ impl Binder<'_> {
         ];
         let pairs = whens.into_iter().map(|(when, then)| (Box::new(when), Box::new(then)));
         let otherwise = Some(Box::new(lit(false)));
-        Ok(Expr::Case(Case { expr: None, when_then_expr: pairs.collect(), else_expr: otherwise }))
+        Ok(Expr::Case(Case {
+            expr: None,
+            when_then_expr: pairs.collect(),
+            else_expr: otherwise,
+        }))
     }
 
     /// `(a, b) < (c, d)`
@@ -264,29 +288,48 @@ impl Binder<'_> {
         place: Place,
     ) -> Result<Expr> {
         let Some(right_row) = tuple_of(right) else {
-            return Err(Error::unsupported("comparing a row with anything but a row of values is not supported"));
+            return Err(Error::unsupported(
+                "comparing a row with anything but a row of values is not supported",
+            ));
         };
         if left.len() != right_row.len() {
-            return Err(Error::new(SqlState::SYNTAX_ERROR, "unequal number of entries in row expressions"));
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                "unequal number of entries in row expressions",
+            ));
         }
         let mut pairs = Vec::new();
         for (left, right) in left.iter().zip(right_row) {
-            pairs.push((self.expression(left, scope, place)?, self.expression(right, scope, place)?));
+            pairs.push((
+                self.expression(left, scope, place)?,
+                self.expression(right, scope, place)?,
+            ));
         }
-        let mut compare =
-            |pair: &(Expr, Expr), operator: &BinaryOperator| {
-                binary(self, pair.0.clone(), operator, pair.1.clone(), &scope.schema, 0)
-            };
+        let mut compare = |pair: &(Expr, Expr), operator: &BinaryOperator| {
+            binary(self, pair.0.clone(), operator, pair.1.clone(), &scope.schema, 0)
+        };
         let all_equal = |compare: &mut dyn FnMut(&(Expr, Expr), &BinaryOperator) -> Result<Expr>| {
-            let equal = pairs.iter().map(|pair| compare(pair, &BinaryOperator::Eq)).collect::<Result<Vec<_>>>()?;
-            Ok::<_, Error>(equal.into_iter().reduce(Expr::and).expect("a row has at least one value"))
+            let equal = pairs
+                .iter()
+                .map(|pair| compare(pair, &BinaryOperator::Eq))
+                .collect::<Result<Vec<_>>>()?;
+            Ok::<_, Error>(
+                equal
+                    .into_iter()
+                    .reduce(Expr::and)
+                    .expect("a row has at least one value"),
+            )
         };
         let strict = match operator {
             BinaryOperator::Eq => return all_equal(&mut compare),
             BinaryOperator::NotEq => return Ok(Expr::Not(Box::new(all_equal(&mut compare)?))),
             BinaryOperator::Lt | BinaryOperator::LtEq => BinaryOperator::Lt,
             BinaryOperator::Gt | BinaryOperator::GtEq => BinaryOperator::Gt,
-            other => return Err(Error::unsupported(format!("the operator {other} on rows is not supported"))),
+            other => {
+                return Err(Error::unsupported(format!(
+                    "the operator {other} on rows is not supported"
+                )));
+            }
         };
         // The last pair decides with the operator itself; those before it only if they differ.
         let (last, before) = pairs.split_last().expect("a row has at least one value");

@@ -74,33 +74,74 @@ impl Binder<'_> {
         left: Option<(&LogicalPlan, &Scope)>,
     ) -> Result<FromItem> {
         let (plan, scope) = match factor {
-            TableFactor::Table { name, alias, args: None, sample, version, with_ordinality, with_hints, .. } => {
+            TableFactor::Table {
+                name,
+                alias,
+                args: None,
+                sample,
+                version,
+                with_ordinality,
+                with_hints,
+                ..
+            } => {
                 refuse(sample.is_some(), "TABLESAMPLE")?;
                 refuse(version.is_some(), "AS OF in FROM")?;
                 refuse(*with_ordinality, "WITH ORDINALITY on a table")?;
                 refuse(!with_hints.is_empty(), "a table hint")?;
                 self.named(name, alias.as_ref())?
             }
-            TableFactor::Table { name, alias, args: Some(args), with_ordinality, sample, .. } => {
+            TableFactor::Table {
+                name,
+                alias,
+                args: Some(args),
+                with_ordinality,
+                sample,
+                ..
+            } => {
                 refuse(sample.is_some(), "TABLESAMPLE")?;
                 return self.function_in_from(name, &args.args, *with_ordinality, alias.as_ref(), left);
             }
-            TableFactor::Function { name, args, with_ordinality, alias, .. } => {
+            TableFactor::Function {
+                name,
+                args,
+                with_ordinality,
+                alias,
+                ..
+            } => {
                 return self.function_in_from(name, args, *with_ordinality, alias.as_ref(), left);
             }
-            TableFactor::UNNEST { alias, array_exprs, with_offset: false, with_ordinality, .. } => {
+            TableFactor::UNNEST {
+                alias,
+                array_exprs,
+                with_offset: false,
+                with_ordinality,
+                ..
+            } => {
                 return self.unnest_in_from(array_exprs, *with_ordinality, alias.as_ref(), left);
             }
-            TableFactor::Derived { lateral: false, subquery, alias, sample } => {
+            TableFactor::Derived {
+                lateral: false,
+                subquery,
+                alias,
+                sample,
+            } => {
                 refuse(sample.is_some(), "TABLESAMPLE")?;
                 let bound = self.query(subquery)?;
                 self.derived_as(bound, alias.as_ref())?
             }
-            TableFactor::Derived { lateral: true, subquery, alias, .. } => {
+            TableFactor::Derived {
+                lateral: true,
+                subquery,
+                alias,
+                ..
+            } => {
                 let (plan, scope) = self.lateral(subquery, alias.as_ref(), left)?;
                 return Ok(FromItem::Independent(plan, scope));
             }
-            TableFactor::NestedJoin { table_with_joins, alias } => {
+            TableFactor::NestedJoin {
+                table_with_joins,
+                alias,
+            } => {
                 let (plan, scope) = self.table_with_joins(table_with_joins, None)?;
                 match alias {
                     None => (plan, scope),
@@ -124,8 +165,10 @@ impl Binder<'_> {
 
     fn derived_as(&mut self, bound: Bound, alias: Option<&TableAlias>) -> Result<(LogicalPlan, Scope)> {
         let Some(alias) = alias else {
-            return Err(Error::new(SqlState::SYNTAX_ERROR, "subquery in FROM must have an alias")
-                .with_hint("For example, FROM (SELECT ...) [AS] foo."));
+            return Err(
+                Error::new(SqlState::SYNTAX_ERROR, "subquery in FROM must have an alias")
+                    .with_hint("For example, FROM (SELECT ...) [AS] foo."),
+            );
         };
         let (plan, mut scope) = self.derived(bound, &fold(&alias.name))?;
         scope.rename(alias)?;
@@ -147,16 +190,20 @@ impl Binder<'_> {
         let bound = self.query(query);
         self.outer.pop();
         let (plan, scope) = self.derived_as(bound?, alias)?;
-        let LogicalPlan::SubqueryAlias(aliased) = &plan else { return Ok((plan, scope)) };
+        let LogicalPlan::SubqueryAlias(aliased) = &plan else {
+            return Ok((plan, scope));
+        };
         let outer_ref_columns = aliased.input.all_out_ref_exprs();
         if outer_ref_columns.is_empty() {
             return Ok((plan, scope));
         }
-        let subquery = Subquery { subquery: aliased.input.clone(), outer_ref_columns, spans: Spans::new() };
-        let plan = datafusion::logical_expr::builder::subquery_alias(
-            LogicalPlan::Subquery(subquery),
-            aliased.alias.clone(),
-        )?;
+        let subquery = Subquery {
+            subquery: aliased.input.clone(),
+            outer_ref_columns,
+            spans: Spans::new(),
+        };
+        let plan =
+            datafusion::logical_expr::builder::subquery_alias(LogicalPlan::Subquery(subquery), aliased.alias.clone())?;
         Ok((plan, scope))
     }
 }
@@ -164,10 +211,10 @@ impl Binder<'_> {
 impl Scope {
     /// The items of both, the left ones first; `schema` is that of the joined rows.
     pub(super) fn beside(mut self, right: Scope, schema: datafusion::common::DFSchemaRef) -> Result<Scope> {
-        let first = self.tables.len();
         for table in right.tables {
             let same = |other: &&super::ScopeTable| {
-                other.name == table.name && (other.schema == table.schema || other.schema.is_none() || table.schema.is_none())
+                other.name == table.name
+                    && (other.schema == table.schema || other.schema.is_none() || table.schema.is_none())
             };
             if self.tables.iter().any(|other| same(&other)) {
                 let message = format!("table name \"{}\" specified more than once", table.name);
@@ -175,17 +222,17 @@ impl Scope {
             }
             self.tables.push(table);
         }
-        self.visible.extend(right.visible.into_iter().map(|mut visible| {
-            visible.table += first;
-            visible
-        }));
+        self.visible.extend(right.visible);
         self.schema = schema;
         Ok(self)
     }
 
     /// `(a JOIN b ..) AS alias`: one item with the columns of all.
     fn as_one(self, alias: &TableAlias) -> Result<Scope> {
-        let columns = self.visible.into_iter().map(|visible| (visible.name, visible.expression));
+        let columns = self
+            .visible
+            .into_iter()
+            .map(|visible| (visible.name, visible.expression));
         let table = super::ScopeTable {
             name: fold(&alias.name),
             schema: None,

@@ -11,7 +11,7 @@ use datafusion::logical_expr::expr::{
 use datafusion::logical_expr::type_coercion::functions::{UDFCoercionExt, fields_with_udf};
 use datafusion::logical_expr::utils::find_aggregate_exprs;
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, ExprSchemable, ScalarUDF, Volatility, WindowFunctionDefinition, cast, lit,
+    AggregateUDF, Expr, ExprSchemable, ScalarUDF, TypeSignature, Volatility, WindowFunctionDefinition, cast, lit,
 };
 use sqlparser::ast::{
     self, DuplicateTreatment, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
@@ -120,7 +120,9 @@ impl Binder<'_> {
             order_by: vec![],
             null_treatment: function.null_treatment.map(NullTreatment::from),
         };
-        let FunctionArguments::List(list) = &function.args else { return Ok(call) };
+        let FunctionArguments::List(list) = &function.args else {
+            return Ok(call);
+        };
         call.distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
         for argument in &list.args {
             match argument {
@@ -182,7 +184,10 @@ impl Binder<'_> {
             order_by: call.order_by,
             null_treatment: call.null_treatment,
         };
-        Ok(Expr::AggregateFunction(AggregateFunction { func: aggregate, params }))
+        Ok(Expr::AggregateFunction(AggregateFunction {
+            func: aggregate,
+            params,
+        }))
     }
 
     fn window_call(
@@ -201,7 +206,10 @@ impl Binder<'_> {
             let args = self.arguments(&call, function.as_ref(), schema)?;
             (WindowFunctionDefinition::AggregateUDF(function.clone()), args)
         } else if registry.scalars.contains_key(&call.name) {
-            let message = format!("OVER specified, but {} is not a window function nor an aggregate function", call.name);
+            let message = format!(
+                "OVER specified, but {} is not a window function nor an aggregate function",
+                call.name
+            );
             return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(call.position));
         } else {
             return Err(self.no_function(&call, schema));
@@ -224,8 +232,13 @@ impl Binder<'_> {
     }
 
     pub(super) fn scalar_call(&mut self, call: Call, schema: &DFSchema) -> Result<Expr> {
-        let function = self.system.function(&call.name).or_else(|| registry().scalars.get(&call.name).cloned());
-        let Some(function) = function else { return Err(self.no_function(&call, schema)) };
+        let function = self
+            .system
+            .function(&call.name)
+            .or_else(|| registry().scalars.get(&call.name).cloned());
+        let Some(function) = function else {
+            return Err(self.no_function(&call, schema));
+        };
         let args = self.arguments(&call, function.as_ref(), schema)?;
         self.note_volatility(&call.name, function.signature().volatility);
         Ok(Expr::ScalarFunction(ScalarFunction::new_udf(function, args)))
@@ -250,22 +263,40 @@ impl Binder<'_> {
             if !call.arguments.iter().any(is_untyped) {
                 return Err(error);
             }
-            let nulled = call.arguments.iter().zip(&fields).map(|(argument, field)| match is_untyped(argument) {
-                true => Arc::new(field.as_ref().clone().with_data_type(DataType::Null)),
-                false => field.clone(),
-            });
+            let nulled = call
+                .arguments
+                .iter()
+                .zip(&fields)
+                .map(|(argument, field)| match is_untyped(argument) {
+                    true => Arc::new(field.as_ref().clone().with_data_type(DataType::Null)),
+                    false => field.clone(),
+                });
             fields_with_udf(&nulled.collect::<Vec<_>>(), function)
         });
-        let Ok(coerced) = coerced else { return Err(self.no_function(call, schema)) };
-        let arguments = call.arguments.iter().zip(coerced).map(|(argument, field)| match field.data_type() {
-            DataType::Null => argument.clone(),
-            _ => self.parameters.decide(argument.clone(), &SqlType::of_field(&field)),
-        });
+        let coerced = match coerced {
+            Ok(coerced) => coerced,
+            // Whether a function with rules of its own takes a literal without a type is for these rules to say.
+            Err(_) if is_user_defined(function) && call.arguments.iter().any(is_untyped) => {
+                return Ok(call.arguments.clone());
+            }
+            Err(_) => return Err(self.no_function(call, schema)),
+        };
+        let arguments = call
+            .arguments
+            .iter()
+            .zip(coerced)
+            .map(|(argument, field)| match field.data_type() {
+                DataType::Null => argument.clone(),
+                _ => self.parameters.decide(argument.clone(), &SqlType::of_field(&field)),
+            });
         Ok(arguments.collect())
     }
 
     fn no_function(&self, call: &Call, schema: &DFSchema) -> Error {
-        let types = call.arguments.iter().map(|argument| type_of(argument, schema).unwrap_or(SqlType::Unknown));
+        let types = call
+            .arguments
+            .iter()
+            .map(|argument| type_of(argument, schema).unwrap_or(SqlType::Unknown));
         let error = undefined(&call.name, &types.collect::<Vec<_>>());
         match call.position {
             0 => error,
@@ -283,6 +314,10 @@ impl Binder<'_> {
         let function = registry().aggregates.get(name).cloned();
         function.ok_or_else(|| Error::unsupported(format!("{name} is not supported")))
     }
+}
+
+fn is_user_defined<F: UDFCoercionExt>(function: &F) -> bool {
+    function.signature().type_signature == TypeSignature::UserDefined
 }
 
 /// `count(*)` counts ones; no other function takes a star.

@@ -50,7 +50,11 @@ impl Binder<'_> {
         };
         let mut pairs = Vec::new();
         for (name, position) in &names {
-            pairs.push((name.clone(), side(&left, name, "left", *position)?, side(&right, name, "right", *position)?));
+            pairs.push((
+                name.clone(),
+                side(&left, name, "left", *position)?,
+                side(&right, name, "right", *position)?,
+            ));
         }
         let both = left_plan.schema().join(right_plan.schema())?;
         let joined = left.beside(right, both.into())?;
@@ -68,7 +72,10 @@ impl Binder<'_> {
                 .join_detailed(
                     right_plan,
                     kind,
-                    (Vec::<datafusion::common::Column>::new(), Vec::<datafusion::common::Column>::new()),
+                    (
+                        Vec::<datafusion::common::Column>::new(),
+                        Vec::<datafusion::common::Column>::new(),
+                    ),
                     filter.or_else(|| Some(datafusion::logical_expr::lit(true))),
                     NullEquality::NullEqualsNothing,
                 )?
@@ -88,7 +95,9 @@ impl Binder<'_> {
         constraint: &JoinConstraint,
     ) -> Result<(LogicalPlan, Scope)> {
         if kind != JoinType::Inner {
-            return Err(Error::unsupported("outer joins with a function of the other side's columns are not supported"));
+            return Err(Error::unsupported(
+                "outer joins with a function of the other side's columns are not supported",
+            ));
         }
         match constraint {
             JoinConstraint::None => Ok((plan, scope)),
@@ -96,7 +105,9 @@ impl Binder<'_> {
                 let filter = self.condition(condition, &scope, Place::JoinOn)?;
                 Ok((LogicalPlanBuilder::from(plan).filter(filter)?.build()?, scope))
             }
-            _ => Err(Error::unsupported("USING with a function of the other side's columns is not supported")),
+            _ => Err(Error::unsupported(
+                "USING with a function of the other side's columns is not supported",
+            )),
         }
     }
 
@@ -110,8 +121,8 @@ impl Scope {
     fn merge(mut self, kind: JoinType, pairs: Vec<(String, Expr, Expr)>) -> Result<Scope> {
         let mut merged = Vec::new();
         for (name, left, right) in pairs {
-            let table = self.visible.iter().find(|visible| visible.expression == left).map_or(0, |found| found.table);
-            self.visible.retain(|visible| visible.expression != left && visible.expression != right);
+            self.visible
+                .retain(|visible| visible.expression != left && visible.expression != right);
             let expression = match kind {
                 JoinType::Right => right,
                 JoinType::Full => {
@@ -120,7 +131,7 @@ impl Scope {
                 }
                 _ => left,
             };
-            merged.push(Visible { name, expression, table });
+            merged.push(Visible { name, expression });
         }
         merged.append(&mut self.visible);
         self.visible = merged;
@@ -132,7 +143,10 @@ fn using_names(columns: &[sqlparser::ast::ObjectName]) -> Result<Vec<(String, us
     let mut names: Vec<(String, usize)> = Vec::new();
     for column in columns {
         let [ObjectNamePart::Identifier(ident)] = column.0.as_slice() else {
-            return Err(Error::new(SqlState::SYNTAX_ERROR, format!("{column} in USING can't be qualified")));
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                format!("{column} in USING can't be qualified"),
+            ));
         };
         let name = fold(ident);
         if names.iter().any(|(known, _)| *known == name) {

@@ -9,7 +9,6 @@
 mod aggregate;
 mod cast;
 mod comparison;
-mod conversion;
 mod expression;
 mod from;
 mod function;

@@ -126,15 +126,18 @@ impl Binder<'_> {
 pub fn read_output(output: &Output, schema: &DFSchema, column: &Column) -> Result<Expr> {
     let value = Expr::Column(output.column.clone());
     match output.is_unknown {
-        true => Ok(super::cast::read_text(value, &column.sql_type)),
+        true => super::cast::assign_text(value, column),
         false => assign(value, schema, column),
     }
 }
 
 fn assigned_column(name: &ast::ObjectName, table: &Table) -> Result<(usize, usize)> {
     let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else {
-        return Err(Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" can't be assigned to"))
-            .with_hint("Write the column's name without the table's."));
+        return Err(Error::new(
+            SqlState::UNDEFINED_COLUMN,
+            format!("column \"{name}\" can't be assigned to"),
+        )
+        .with_hint("Write the column's name without the table's."));
     };
     let name = fold(ident);
     let position = crate::sql::statement::position_of(ident);
@@ -151,13 +154,16 @@ impl Scope {
     /// Several items, one after the other.
     pub fn of_tables(tables: Vec<ScopeTable>, schema: datafusion::common::DFSchemaRef) -> Self {
         let mut visible = Vec::new();
-        for (index, table) in tables.iter().enumerate() {
+        for table in &tables {
             visible.extend(table.columns.iter().map(|(name, expression)| Visible {
                 name: name.clone(),
                 expression: expression.clone(),
-                table: index,
             }));
         }
-        Scope { tables, visible, schema }
+        Scope {
+            tables,
+            visible,
+            schema,
+        }
     }
 }

@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use arrow::datatypes::DataType;
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::{Column, DFSchema, ScalarValue};
+use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Projection};
 use sqlparser::ast;
 
 use super::parameters::is_open;
 use super::{Binder, Bound, Output, unique_names};
+use crate::sql::coerce::Typer;
 use crate::types::{Error, Result, SqlState, SqlType, TYPE_KEY};
 
 /// An expression with the name that the client sees.
@@ -32,7 +34,11 @@ impl Binder<'_> {
                 other => other,
             };
             expressions.push(named(expression, &unique, input.schema()));
-            columns.push(Output { name, column: Column::new_unqualified(unique), is_unknown });
+            columns.push(Output {
+                name,
+                column: Column::new_unqualified(unique),
+                is_unknown,
+            });
         }
         let plan = LogicalPlan::Projection(Projection::try_new(expressions, input.into())?);
         Ok(Bound { plan, columns })
@@ -60,7 +66,10 @@ pub(super) fn is_unknown(expression: &Expr) -> bool {
 }
 
 pub(super) fn is_unknown_literal(expression: &Expr) -> bool {
-    matches!(expression, Expr::Literal(ScalarValue::Null | ScalarValue::Utf8(_), None))
+    matches!(
+        expression,
+        Expr::Literal(ScalarValue::Null | ScalarValue::Utf8(_), None)
+    )
 }
 
 /// The SQL type of an expression over rows of a schema.
@@ -68,15 +77,32 @@ pub(super) fn type_of(expression: &Expr, schema: &DFSchema) -> Result<SqlType> {
     if is_unknown(expression) {
         return Ok(SqlType::Unknown);
     }
-    Ok(match expression {
-        Expr::Cast(Cast { field, .. }) => SqlType::of_field(field),
-        other => {
-            let (_, field) = other.to_field(schema)?;
-            match field.data_type() {
-                DataType::Null => SqlType::Unknown,
-                _ => SqlType::of_field(&field),
-            }
+    match expression {
+        Expr::Cast(Cast { field, .. }) => Ok(SqlType::of_field(field)),
+        Expr::BinaryExpr(binary) if binary.op.negate().is_some() || binary.op.is_logic_operator() => Ok(SqlType::Bool),
+        Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) | Expr::InList(_) => Ok(SqlType::Bool),
+        Expr::Not(_) | Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::Between(_) | Expr::Like(_) => Ok(SqlType::Bool),
+        Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::Literal(..) | Expr::Placeholder(_) => {
+            sql_type(expression, schema)
         }
+        _ => settled(expression.clone(), schema).map(|(_, found)| found),
+    }
+}
+
+/// The expression with the types of all its parts settled, and its own.
+pub(super) fn settled(expression: Expr, schema: &DFSchema) -> Result<(Expr, SqlType)> {
+    let (outer, options) = (DFSchema::empty(), ConfigOptions::default());
+    let typer = Typer { schema, outer: &outer, options: &options };
+    let expression = typer.settle(expression)?;
+    let found = sql_type(&expression, schema)?;
+    Ok((expression, found))
+}
+
+fn sql_type(expression: &Expr, schema: &DFSchema) -> Result<SqlType> {
+    let (_, field) = expression.to_field(schema)?;
+    Ok(match field.data_type() {
+        DataType::Null => SqlType::Unknown,
+        _ => SqlType::of_field(&field),
     })
 }
 
@@ -91,9 +117,7 @@ pub(super) fn ordinal(key: &ast::Expr, columns: usize, clause: &str) -> Result<O
                 let message = format!("{clause} position {number} is not in select list");
                 Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message).at(position))
             }
-            Err(_) => {
-                Err(Error::new(SqlState::SYNTAX_ERROR, format!("non-integer constant in {clause}")).at(position))
-            }
+            Err(_) => Err(Error::new(SqlState::SYNTAX_ERROR, format!("non-integer constant in {clause}")).at(position)),
         },
         ast::Value::Placeholder(_) => Ok(None),
         _ => Err(Error::new(SqlState::SYNTAX_ERROR, format!("non-integer constant in {clause}")).at(position)),

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use arrow::datatypes::{DataType, Schema};
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::expr::Sort;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
-use arrow::datatypes::{DataType, Schema};
 use sqlparser::ast::{
     self, Cte, LimitClause, OrderBy, OrderByExpr, OrderByKind, Query, SetExpr, SetOperator, SetQuantifier, With,
 };
@@ -49,7 +49,12 @@ impl Binder<'_> {
             SetExpr::Select(select) => self.select(select, &[]),
             SetExpr::Query(query) => self.query(query),
             SetExpr::Values(values) => self.values(values),
-            SetExpr::SetOperation { op, set_quantifier, left, right } => {
+            SetExpr::SetOperation {
+                op,
+                set_quantifier,
+                left,
+                right,
+            } => {
                 let left = self.set_expression(left)?;
                 let right = self.set_expression(right)?;
                 self.set_operation(*op, *set_quantifier, left, right)
@@ -68,7 +73,11 @@ impl Binder<'_> {
 
     /// A query of every column in scope.
     pub fn every_column(&mut self, plan: LogicalPlan, scope: &Scope) -> Result<Bound> {
-        let items = scope.visible.iter().map(|visible| (visible.name.clone(), visible.expression.clone())).collect();
+        let items = scope
+            .visible
+            .iter()
+            .map(|visible| (visible.name.clone(), visible.expression.clone()))
+            .collect();
         self.project(plan, items)
     }
 
@@ -99,13 +108,25 @@ impl Binder<'_> {
         let name = fold(&cte.alias.name);
         let mut first = self.set_expression(left)?;
         rename_outputs(&mut first, cte)?;
-        let fields = first.plan.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        let fields = first
+            .plan
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone().with_nullable(true));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let work_table = self.qualifier(&name);
         let source = provider_as_source(Arc::new(CteWorkTable::new(&work_table, schema)));
-        let scan = LogicalPlanBuilder::scan(datafusion::common::TableReference::bare(work_table.clone()), source, None)?;
+        let scan = LogicalPlanBuilder::scan(
+            datafusion::common::TableReference::bare(work_table.clone()),
+            source,
+            None,
+        )?;
         let columns = first.columns.clone();
-        let table = Bound { plan: scan.build()?, columns };
+        let table = Bound {
+            plan: scan.build()?,
+            columns,
+        };
         self.common_tables.insert(name, Rc::new(CommonTable { bound: table }));
         let step = self.set_expression(right)?;
         if first.columns.len() != step.columns.len() {
@@ -113,7 +134,9 @@ impl Binder<'_> {
         }
         let distinct = !matches!(quantifier, SetQuantifier::All);
         let columns = first.columns;
-        let plan = LogicalPlanBuilder::from(first.plan).to_recursive_query(work_table, step.plan, distinct)?.build()?;
+        let plan = LogicalPlanBuilder::from(first.plan)
+            .to_recursive_query(work_table, step.plan, distinct)?
+            .build()?;
         Ok(Bound { plan, columns })
     }
 
@@ -122,34 +145,51 @@ impl Binder<'_> {
         if order_by.is_empty() {
             return Ok(bound);
         }
-        let columns = bound.columns.iter().map(|output| (output.name.clone(), Expr::Column(output.column.clone())));
-        let table =
-            ScopeTable { name: String::new(), schema: None, hidden_name: None, columns: columns.collect(), key: None };
+        let columns = bound
+            .columns
+            .iter()
+            .map(|output| (output.name.clone(), Expr::Column(output.column.clone())));
+        let table = ScopeTable {
+            name: String::new(),
+            schema: None,
+            hidden_name: None,
+            columns: columns.collect(),
+            key: None,
+        };
         let scope = Scope::of_table(table, bound.plan.schema().clone());
         let mut sorts = Vec::new();
         for item in order_by {
             let expression = match ordinal(&item.expr, bound.columns.len(), "ORDER BY")? {
                 Some(index) => Expr::Column(bound.columns[index].column.clone()),
-                None => match &item.expr {
-                    ast::Expr::Identifier(_) => self.expression(&item.expr, &scope, Place::OrderBy)?,
-                    _ => {
-                        return Err(Error::unsupported("invalid UNION/INTERSECT/EXCEPT ORDER BY clause")
+                None => {
+                    match &item.expr {
+                        ast::Expr::Identifier(_) => self.expression(&item.expr, &scope, Place::OrderBy)?,
+                        _ => {
+                            return Err(Error::unsupported("invalid UNION/INTERSECT/EXCEPT ORDER BY clause")
                             .with_detail("Only result column names can be used, not expressions or functions.")
                             .with_hint("Add the expression/function to every SELECT, or move the UNION into a FROM clause."));
+                        }
                     }
-                },
+                }
             };
             sorts.push(sort(expression, item));
         }
         let plan = LogicalPlanBuilder::from(bound.plan).sort(sorts)?.build()?;
-        Ok(Bound { plan, columns: bound.columns })
+        Ok(Bound {
+            plan,
+            columns: bound.columns,
+        })
     }
 
     fn limit(&mut self, bound: Bound, query: &Query) -> Result<Bound> {
         let (mut limit, mut offset) = (None, None);
         match &query.limit_clause {
             None => {}
-            Some(LimitClause::LimitOffset { limit: rows, offset: skip, limit_by }) => {
+            Some(LimitClause::LimitOffset {
+                limit: rows,
+                offset: skip,
+                limit_by,
+            }) => {
                 refuse(!limit_by.is_empty(), "LIMIT BY")?;
                 limit = rows.as_ref();
                 offset = skip.as_ref().map(|skip| &skip.value);
@@ -173,8 +213,13 @@ impl Binder<'_> {
         if skip.is_none() && fetch.is_none() {
             return Ok(bound);
         }
-        let plan = LogicalPlanBuilder::from(bound.plan).limit_by_expr(skip, fetch)?.build()?;
-        Ok(Bound { plan, columns: bound.columns })
+        let plan = LogicalPlanBuilder::from(bound.plan)
+            .limit_by_expr(skip, fetch)?
+            .build()?;
+        Ok(Bound {
+            plan,
+            columns: bound.columns,
+        })
     }
 
     /// A number of rows, as a bigint; None for NULL and ALL. A literal is read here, the rest when it is known.
@@ -220,11 +265,12 @@ fn rename_outputs(bound: &mut Bound, cte: &Cte) -> Result<()> {
 fn recursive_parts(cte: &Cte) -> Option<(&SetExpr, &SetExpr, SetQuantifier)> {
     let name = fold(&cte.alias.name);
     match cte.query.body.as_ref() {
-        SetExpr::SetOperation { op: SetOperator::Union, left, right, set_quantifier }
-            if super::subquery::mentions(right, &name) =>
-        {
-            Some((left, right, *set_quantifier))
-        }
+        SetExpr::SetOperation {
+            op: SetOperator::Union,
+            left,
+            right,
+            set_quantifier,
+        } if super::subquery::mentions(right, &name) => Some((left, right, *set_quantifier)),
         _ => None,
     }
 }

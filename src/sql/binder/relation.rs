@@ -67,9 +67,13 @@ impl Binder<'_> {
                     .with_hint(format!("They are in the schema \"{}\".", name.name))
                     .at(name.position))
             }
-            (_, Some(relation)) => {
-                self.scan(RelationRef::Object(entry.id), relation, name, alias, Some(&entry.schema))
-            }
+            (_, Some(relation)) => self.scan(
+                RelationRef::Object(entry.id),
+                relation,
+                name,
+                alias,
+                Some(&entry.schema),
+            ),
             (_, None) => {
                 let message = format!("cannot open relation \"{}\"", name.name);
                 Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message)
@@ -87,7 +91,13 @@ impl Binder<'_> {
 
     fn system_relation(&self, schema: &str, name: &Name) -> Option<(RelationRef, Relation)> {
         let relation = self.system.relation(schema, &name.name)?;
-        Some((RelationRef::System { schema: schema.to_string(), name: name.name.clone() }, relation))
+        Some((
+            RelationRef::System {
+                schema: schema.to_string(),
+                name: name.name.clone(),
+            },
+            relation,
+        ))
     }
 
     /// System schemas other than pg_catalog are searched only if the search path names them.
@@ -110,9 +120,11 @@ impl Binder<'_> {
         self.reads.insert(reference.clone());
         let called = alias.unwrap_or(&name.name);
         let qualifier = self.qualifier(called);
-        let source = RelationSource { reference, schema: relation.schema() };
-        let mut builder =
-            LogicalPlanBuilder::scan(TableReference::bare(name.name.clone()), Arc::new(source), None)?;
+        let source = RelationSource {
+            reference,
+            schema: relation.schema(),
+        };
+        let mut builder = LogicalPlanBuilder::scan(TableReference::bare(name.name.clone()), Arc::new(source), None)?;
         if qualifier != name.name {
             builder = builder.alias(TableReference::bare(qualifier.clone()))?;
         }
@@ -141,7 +153,10 @@ impl Binder<'_> {
         let qualifier = TableReference::bare(self.qualifier(alias));
         let plan = LogicalPlanBuilder::from(bound.plan).alias(qualifier.clone())?.build()?;
         let columns = bound.columns.into_iter().map(|output| {
-            (output.name, Expr::Column(Column::new(Some(qualifier.clone()), output.column.name)))
+            (
+                output.name,
+                Expr::Column(Column::new(Some(qualifier.clone()), output.column.name)),
+            )
         });
         let table = ScopeTable {
             name: alias.to_string(),
@@ -188,9 +203,12 @@ impl Scope {
         let visible = table.columns.iter().map(|(name, expression)| Visible {
             name: name.clone(),
             expression: expression.clone(),
-            table: 0,
         });
-        Scope { visible: visible.collect(), tables: vec![table], schema }
+        Scope {
+            visible: visible.collect(),
+            tables: vec![table],
+            schema,
+        }
     }
 }
 

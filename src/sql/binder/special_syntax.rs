@@ -1,6 +1,6 @@
 //! Syntax that stands for function calls: EXTRACT, SUBSTRING, TRIM, AT TIME ZONE, ARRAY[..], subscripts and their like.
 
-use datafusion::logical_expr::planner::{PlannerResult, RawFieldAccessExpr};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
 use datafusion::logical_expr::{Expr, GetFieldAccess, lit};
 use sqlparser::ast::{self, AccessExpr, CeilFloorKind, Subscript, TrimWhereField};
 
@@ -20,20 +20,25 @@ impl Binder<'_> {
             Ast::Extract { field, expr, .. } => {
                 let from = self.expression(expr, scope, place)?;
                 let field = field.to_string().trim_matches('\'').to_lowercase();
-                self.call_one_of(&["extract", "date_part"], vec![string(&field), from])
+                planned("EXTRACT", vec![string(&field), from], |planner, arguments| planner.plan_extract(arguments))
             }
             Ast::AtTimeZone { timestamp, time_zone } => {
                 let moment = self.expression(timestamp, scope, place)?;
                 let zone = self.expression(time_zone, scope, place)?;
                 let zone = self.parameters.decide(zone, &SqlType::Text);
-                self.call_one_of(&["timezone"], vec![zone, moment])
+                Ok(self.scalar("timezone")?.call(vec![zone, moment]))
             }
             Ast::Position { expr, r#in } => {
                 let part = self.expression(expr, scope, place)?;
                 let whole = self.expression(r#in, scope, place)?;
-                self.call_one_of(&["position", "strpos"], vec![whole, part])
+                planned("POSITION", vec![whole, part], |planner, arguments| planner.plan_position(arguments))
             }
-            Ast::Substring { expr, substring_from, substring_for, .. } => {
+            Ast::Substring {
+                expr,
+                substring_from,
+                substring_for,
+                ..
+            } => {
                 let mut arguments = vec![self.expression(expr, scope, place)?];
                 match (substring_from, substring_for) {
                     (Some(from), _) => arguments.push(self.expression(from, scope, place)?),
@@ -42,9 +47,14 @@ impl Binder<'_> {
                 if let Some(length) = substring_for {
                     arguments.push(self.expression(length, scope, place)?);
                 }
-                self.call_one_of(&["substring", "substr"], arguments)
+                planned("SUBSTRING", arguments, |planner, arguments| planner.plan_substring(arguments))
             }
-            Ast::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+            Ast::Overlay {
+                expr,
+                overlay_what,
+                overlay_from,
+                overlay_for,
+            } => {
                 let mut arguments = vec![
                     self.expression(expr, scope, place)?,
                     self.expression(overlay_what, scope, place)?,
@@ -53,11 +63,18 @@ impl Binder<'_> {
                 if let Some(length) = overlay_for {
                     arguments.push(self.expression(length, scope, place)?);
                 }
-                self.call_one_of(&["overlay"], arguments)
+                planned("OVERLAY", arguments, |planner, arguments| planner.plan_overlay(arguments))
             }
-            Ast::Trim { expr, trim_where, trim_what, trim_characters } => {
+            Ast::Trim {
+                expr,
+                trim_where,
+                trim_what,
+                trim_characters,
+            } => {
                 let mut arguments = vec![self.expression(expr, scope, place)?];
-                let characters = trim_what.as_deref().or_else(|| trim_characters.as_ref().and_then(|all| all.first()));
+                let characters = trim_what
+                    .as_deref()
+                    .or_else(|| trim_characters.as_ref().and_then(|all| all.first()));
                 if let Some(characters) = characters {
                     arguments.push(self.expression(characters, scope, place)?);
                 }
@@ -66,25 +83,25 @@ impl Binder<'_> {
                     Some(TrimWhereField::Trailing) => "rtrim",
                     _ => "btrim",
                 };
-                self.call_one_of(&[name], arguments)
+                Ok(self.scalar(name)?.call(arguments))
             }
-            Ast::Ceil { expr, field: CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) } => {
+            Ast::Ceil {
+                expr,
+                field: CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime),
+            } => {
                 let argument = self.expression(expr, scope, place)?;
-                self.call_one_of(&["ceil"], vec![argument])
+                Ok(self.scalar("ceil")?.call(vec![argument]))
             }
-            Ast::Floor { expr, field: CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) } => {
+            Ast::Floor {
+                expr,
+                field: CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime),
+            } => {
                 let argument = self.expression(expr, scope, place)?;
-                self.call_one_of(&["floor"], vec![argument])
+                Ok(self.scalar("floor")?.call(vec![argument]))
             }
             Ast::Tuple(_) => Err(Error::unsupported("a row as a value is not supported")),
             other => Err(Error::unsupported(format!("{other} is not supported"))),
         }
-    }
-
-    fn call_one_of(&mut self, names: &[&str], arguments: Vec<Expr>) -> Result<Expr> {
-        let function = names.iter().find_map(|name| self.scalar(name).ok());
-        let function = function.ok_or_else(|| Error::unsupported(format!("{} is not supported", names[0])))?;
-        Ok(function.call(arguments))
     }
 
     /// `DATE '2026-01-31'`
@@ -100,8 +117,10 @@ impl Binder<'_> {
             bound.push(self.expression(element, scope, place)?);
         }
         if bound.is_empty() {
-            return Err(Error::new(SqlState::INDETERMINATE_DATATYPE, "cannot determine type of empty array")
-                .with_hint("Explicitly cast to the desired type, for example ARRAY[]::integer[]."));
+            return Err(
+                Error::new(SqlState::INDETERMINATE_DATATYPE, "cannot determine type of empty array")
+                    .with_hint("Explicitly cast to the desired type, for example ARRAY[]::integer[]."),
+            );
         }
         self.decide_together(&mut bound, &scope.schema)?;
         for planner in planners() {
@@ -110,7 +129,7 @@ impl Binder<'_> {
                 PlannerResult::Original(elements) => bound = elements,
             }
         }
-        self.call_one_of(&["make_array"], bound)
+        Ok(self.scalar("make_array")?.call(bound))
     }
 
     /// `a[1]`, `a[1:2]`
@@ -126,9 +145,15 @@ impl Binder<'_> {
             let field_access = match access {
                 AccessExpr::Subscript(Subscript::Index { index }) => {
                     let key = self.expression(index, scope, place)?;
-                    GetFieldAccess::ListIndex { key: Box::new(explicit(key, &SqlType::Int8)) }
+                    GetFieldAccess::ListIndex {
+                        key: Box::new(explicit(key, &SqlType::Int8)),
+                    }
                 }
-                AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride: None }) => {
+                AccessExpr::Subscript(Subscript::Slice {
+                    lower_bound,
+                    upper_bound,
+                    stride: None,
+                }) => {
                     let mut bound = |side: &Option<ast::Expr>, default: i64| match side {
                         Some(side) => Ok::<_, Error>(explicit(self.expression(side, scope, place)?, &SqlType::Int8)),
                         None => Ok(lit(default)),
@@ -147,7 +172,10 @@ impl Binder<'_> {
     }
 
     fn access(&mut self, value: Expr, field_access: GetFieldAccess, scope: &Scope) -> Result<Expr> {
-        let mut raw = RawFieldAccessExpr { field_access, expr: value };
+        let mut raw = RawFieldAccessExpr {
+            field_access,
+            expr: value,
+        };
         for planner in planners() {
             match planner.plan_field_access(raw, &scope.schema)? {
                 PlannerResult::Planned(expression) => return Ok(expression),
@@ -174,4 +202,19 @@ impl Binder<'_> {
             }
         }
     }
+}
+
+/// Asks the planners of syntax, in order, what function it stands for.
+fn planned(
+    syntax: &str,
+    mut arguments: Vec<Expr>,
+    ask: impl Fn(&dyn ExprPlanner, Vec<Expr>) -> datafusion::common::Result<PlannerResult<Vec<Expr>>>,
+) -> Result<Expr> {
+    for planner in planners() {
+        match ask(planner.as_ref(), arguments)? {
+            PlannerResult::Planned(expression) => return Ok(expression),
+            PlannerResult::Original(original) => arguments = original,
+        }
+    }
+    Err(Error::unsupported(format!("{syntax} is not supported")))
 }

@@ -25,11 +25,7 @@ const DEPTH_MAX: usize = 8;
 
 impl Binder<'_> {
     /// The rows of a set-returning function, as an element of the unnested array; None for other functions.
-    pub(super) fn set_function(
-        &mut self,
-        call: &Call,
-        schema: &datafusion::common::DFSchema,
-    ) -> Result<Option<Expr>> {
+    pub(super) fn set_function(&mut self, call: &Call, schema: &datafusion::common::DFSchema) -> Result<Option<Expr>> {
         let rows = |array: Expr| Expr::Unnest(Unnest::new(array));
         let arguments = call.arguments.as_slice();
         Ok(Some(match (call.name.as_str(), arguments) {
@@ -37,16 +33,23 @@ impl Binder<'_> {
                 let SqlType::Array(_) = type_of(array, schema)? else {
                     let message = "function unnest(unknown) is not unique";
                     return Err(Error::new(SqlState::AMBIGUOUS_FUNCTION, message)
-                        .with_hint("Could not choose a best candidate function. You might need to add explicit type casts.")
+                        .with_hint(
+                            "Could not choose a best candidate function. You might need to add explicit type casts.",
+                        )
                         .at(call.position));
                 };
                 rows(array.clone())
             }
             ("generate_series", [_, _] | [_, _, _]) => self.series(arguments, schema)?,
             ("generate_subscripts", [array, dimension]) => {
-                let length = self.scalar("array_length")?.call(vec![array.clone(), dimension.clone()]);
+                let length = self
+                    .scalar("array_length")?
+                    .call(vec![array.clone(), dimension.clone()]);
                 let last = explicit(length, &SqlType::Int8);
-                explicit(rows(self.scalar("generate_series")?.call(vec![lit(1_i64), last])), &SqlType::Int4)
+                explicit(
+                    rows(self.scalar("generate_series")?.call(vec![lit(1_i64), last])),
+                    &SqlType::Int4,
+                )
             }
             ("string_to_table", _) => rows(self.scalar("string_to_array")?.call(arguments.to_vec())),
             ("regexp_split_to_table", _) => rows(self.scalar("regexp_split_to_array")?.call(arguments.to_vec())),
@@ -64,7 +67,10 @@ impl Binder<'_> {
         let series = |arguments: Vec<Expr>| Expr::Unnest(Unnest::new(function.call(arguments)));
         let is_small = |found: &SqlType| matches!(found, SqlType::Int2 | SqlType::Int4 | SqlType::Unknown);
         let wide = |result: Option<&SqlType>| {
-            let widened = arguments.iter().map(|argument| explicit(argument.clone(), &SqlType::Int8)).collect();
+            let widened = arguments
+                .iter()
+                .map(|argument| explicit(argument.clone(), &SqlType::Int8))
+                .collect();
             match result {
                 Some(result) => explicit(series(widened), result),
                 None => series(widened),
@@ -77,13 +83,17 @@ impl Binder<'_> {
             return Ok(wide(None));
         }
         match &types[0] {
-            SqlType::Numeric(_) => {
-                Err(Error::unsupported("generate_series of numeric is not supported")
-                    .with_hint("Use generate_series of bigint, and compute the numbers from it."))
-            }
+            SqlType::Numeric(_) => Err(Error::unsupported("generate_series of numeric is not supported")
+                .with_hint("Use generate_series of bigint, and compute the numbers from it.")),
             SqlType::Date | SqlType::Timestamp | SqlType::Timestamptz if types.len() == 3 => {
-                let to = if types[0] == SqlType::Timestamptz { SqlType::Timestamptz } else { SqlType::Timestamp };
-                let [start, stop, step] = arguments else { unreachable!("three types are of three arguments") };
+                let to = if types[0] == SqlType::Timestamptz {
+                    SqlType::Timestamptz
+                } else {
+                    SqlType::Timestamp
+                };
+                let [start, stop, step] = arguments else {
+                    unreachable!("three types are of three arguments")
+                };
                 let step = explicit(step.clone(), &SqlType::Interval);
                 let moments = series(vec![explicit(start.clone(), &to), explicit(stop.clone(), &to), step]);
                 Ok(explicit(moments, &to))
@@ -108,7 +118,11 @@ impl Binder<'_> {
         for argument in arguments {
             match argument {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => expressions.push(expression.clone()),
-                other => return Err(Error::unsupported(format!("the argument {other} of a function is not supported"))),
+                other => {
+                    return Err(Error::unsupported(format!(
+                        "the argument {other} of a function is not supported"
+                    )));
+                }
             }
         }
         if function.name == "unnest" {
@@ -192,8 +206,11 @@ impl Binder<'_> {
         match left {
             Some((plan, scope)) if depends => self.rows_beside(plan, scope, &called, names, rows),
             _ => {
-                let mut items: Vec<Item> =
-                    names.into_iter().zip(rows).map(|(name, expression)| Item { name, expression }).collect();
+                let mut items: Vec<Item> = names
+                    .into_iter()
+                    .zip(rows)
+                    .map(|(name, expression)| Item { name, expression })
+                    .collect();
                 let plan = self.unnest_items(LogicalPlanBuilder::empty(true).build()?, &mut items)?;
                 let items = items.into_iter().map(|item| (item.name, item.expression)).collect();
                 let bound = self.project(plan, items)?;
@@ -205,14 +222,19 @@ impl Binder<'_> {
 
     /// The positions of the rows of another set.
     fn numbers(&mut self, rows: &Expr) -> Result<Expr> {
-        let array = rows.clone().transform_down(|expression| match expression {
-            Expr::Unnest(unnest) => Ok(Transformed::new(*unnest.expr, true, TreeNodeRecursion::Stop)),
-            Expr::Cast(cast) => Ok(Transformed::yes(*cast.expr)),
-            other => Ok(Transformed::no(other)),
-        });
-        let length = self.scalar("cardinality")?.call(vec![array.data()?]);
+        let mut array = rows.clone();
+        let array = loop {
+            array = match array {
+                Expr::Unnest(unnest) => break *unnest.expr,
+                Expr::Cast(cast) => *cast.expr,
+                other => break other,
+            };
+        };
+        let length = self.scalar("cardinality")?.call(vec![array]);
         let last = explicit(datafusion::logical_expr::cast(length, DataType::Int64), &SqlType::Int8);
-        Ok(Expr::Unnest(Unnest::new(self.scalar("generate_series")?.call(vec![lit(1_i64), last]))))
+        Ok(Expr::Unnest(Unnest::new(
+            self.scalar("generate_series")?.call(vec![lit(1_i64), last]),
+        )))
     }
 
     /// The left rows, each as often as the function gives rows for it, with these.
@@ -224,12 +246,20 @@ impl Binder<'_> {
         names: Vec<String>,
         rows: Vec<Expr>,
     ) -> Result<FromItem> {
-        let mut items: Vec<Item> =
-            rows.into_iter().map(|expression| Item { name: called.to_string(), expression }).collect();
+        let mut items: Vec<Item> = rows
+            .into_iter()
+            .map(|expression| Item {
+                name: called.to_string(),
+                expression,
+            })
+            .collect();
         let plan = self.unnest_items(plan.clone(), &mut items)?;
-        let mut computed: Vec<Expr> =
-            plan.schema().iter().filter(|(_, field)| !field.name().starts_with("unnested")).map(Expr::from).collect();
-        let first = left.tables.len();
+        let mut computed: Vec<Expr> = plan
+            .schema()
+            .iter()
+            .filter(|(_, field)| !field.name().starts_with("unnested"))
+            .map(Expr::from)
+            .collect();
         let mut scope = left.clone();
         let mut columns = Vec::new();
         for (name, item) in names.into_iter().zip(items) {
@@ -241,7 +271,6 @@ impl Binder<'_> {
         scope.visible.extend(columns.iter().map(|(name, expression)| Visible {
             name: name.clone(),
             expression: expression.clone(),
-            table: first,
         }));
         scope.tables.push(ScopeTable {
             name: called.to_string(),
@@ -293,7 +322,10 @@ impl Binder<'_> {
                     .data()?;
             }
         }
-        Err(Error::new(SqlState::STATEMENT_TOO_COMPLEX, "set-returning functions are nested too deep"))
+        Err(Error::new(
+            SqlState::STATEMENT_TOO_COMPLEX,
+            "set-returning functions are nested too deep",
+        ))
     }
 }
 

@@ -46,7 +46,11 @@ impl Binder<'_> {
                 frame
             }
         };
-        Ok(Over { partition_by, order_by, frame })
+        Ok(Over {
+            partition_by,
+            order_by,
+            frame,
+        })
     }
 
     /// The specification with what it inherits from named windows.
@@ -55,7 +59,9 @@ impl Binder<'_> {
             WindowType::NamedWindow(name) => (Some(name), None),
             WindowType::WindowSpec(spec) => (spec.window_name.as_ref(), Some(spec)),
         };
-        let Some(name) = base else { return Ok(own.cloned().expect("a window without a name has a specification")) };
+        let Some(name) = base else {
+            return Ok(own.cloned().expect("a window without a name has a specification"));
+        };
         let found = self.windows.iter().find(|definition| fold(&definition.0) == fold(name));
         let Some(definition) = found else {
             let message = format!("window \"{}\" does not exist", fold(name));
@@ -89,18 +95,27 @@ impl Binder<'_> {
         }
         let known: Vec<(Expr, Column)> = windows
             .iter()
-            .map(|window| (window.clone(), Column::new_unqualified(window.schema_name().to_string())))
+            .map(|window| {
+                (
+                    window.clone(),
+                    Column::new_unqualified(window.schema_name().to_string()),
+                )
+            })
             .collect();
         let plan = LogicalPlanBuilder::window_plan(plan, windows)?;
         for item in items.iter_mut() {
             let expression = std::mem::take(&mut item.expression);
             item.expression = expression
-                .transform_down(|expression| match known.iter().find(|(window, _)| *window == expression) {
-                    Some((_, column)) => {
-                        Ok(Transformed::new(Expr::Column(column.clone()), true, TreeNodeRecursion::Jump))
-                    }
-                    None => Ok(Transformed::no(expression)),
-                })
+                .transform_down(
+                    |expression| match known.iter().find(|(window, _)| *window == expression) {
+                        Some((_, column)) => Ok(Transformed::new(
+                            Expr::Column(column.clone()),
+                            true,
+                            TreeNodeRecursion::Jump,
+                        )),
+                        None => Ok(Transformed::no(expression)),
+                    },
+                )
                 .data()?;
         }
         Ok(plan)

@@ -6,9 +6,7 @@ use sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
 use super::definition::columns_and_key;
-use crate::sql::statement::{
-    Command, CreateConnection, CreateSource, Include, OptionValue, Options, SourceFrom,
-};
+use crate::sql::statement::{Command, CreateConnection, CreateSource, Include, OptionValue, Options, SourceFrom};
 use crate::types::{Error, Result, SqlState};
 
 /// `CREATE CONNECTION name TO KAFKA (BROKER '..')`, after CREATE CONNECTION.
@@ -18,7 +16,12 @@ pub fn create_connection(cursor: &mut Cursor) -> Result<Command> {
     cursor.expect_words("to")?;
     let kind = cursor.identifier()?;
     let options = options(cursor)?;
-    Ok(Command::CreateConnection(CreateConnection { name, if_not_exists, kind, options }))
+    Ok(Command::CreateConnection(CreateConnection {
+        name,
+        if_not_exists,
+        kind,
+        options,
+    }))
 }
 
 /// `CREATE SOURCE name [(columns)] FROM ..`, after CREATE SOURCE.
@@ -65,12 +68,19 @@ pub fn create_source(cursor: &mut Cursor) -> Result<Command> {
 fn source_from(cursor: &mut Cursor) -> Result<SourceFrom> {
     if cursor.words("load generator") {
         let kind = cursor.identifier()?;
-        return Ok(SourceFrom::Generator { kind, options: options_if_any(cursor)? });
+        return Ok(SourceFrom::Generator {
+            kind,
+            options: options_if_any(cursor)?,
+        });
     }
     let kind = cursor.identifier()?;
     cursor.expect_words("connection")?;
     let connection = cursor.name()?;
-    Ok(SourceFrom::Connection { kind, connection, options: options_if_any(cursor)? })
+    Ok(SourceFrom::Connection {
+        kind,
+        connection,
+        options: options_if_any(cursor)?,
+    })
 }
 
 fn include(cursor: &mut Cursor) -> Result<Include> {
@@ -81,7 +91,10 @@ fn include(cursor: &mut Cursor) -> Result<Include> {
         true => cursor.identifier()?,
         false => part.to_string(),
     };
-    Ok(Include { part: part.to_string(), name })
+    Ok(Include {
+        part: part.to_string(),
+        name,
+    })
 }
 
 fn options_if_any(cursor: &mut Cursor) -> Result<Options> {
@@ -100,7 +113,7 @@ pub fn options(cursor: &mut Cursor) -> Result<Options> {
     }
     loop {
         let position = cursor.position();
-        let name = cursor.identifier()?.to_lowercase();
+        let name = cursor.label()?.to_lowercase();
         let value = option_value(cursor)?;
         if options.insert(name.clone(), value).is_some() {
             return Err(Error::new(SqlState::SYNTAX_ERROR, format!("option \"{name}\" is given twice")).at(position));
@@ -137,10 +150,15 @@ pub fn take_text(options: &mut Options, name: &str) -> Option<String> {
 }
 
 pub fn take_flag(options: &mut Options, name: &str) -> Result<Option<bool>> {
-    let Some(text) = take_text(options, name) else { return Ok(None) };
+    let Some(text) = take_text(options, name) else {
+        return Ok(None);
+    };
     match text.to_lowercase().as_str() {
         "true" | "on" | "yes" | "1" => Ok(Some(true)),
         "false" | "off" | "no" | "0" => Ok(Some(false)),
-        _ => Err(Error::new(SqlState::SYNTAX_ERROR, format!("{name} requires a Boolean value"))),
+        _ => Err(Error::new(
+            SqlState::SYNTAX_ERROR,
+            format!("{name} requires a Boolean value"),
+        )),
     }
 }

@@ -9,6 +9,7 @@ mod copy;
 mod cursor;
 mod definition;
 mod portal;
+mod reserved;
 mod session;
 mod source_text;
 #[cfg(test)]
@@ -42,7 +43,12 @@ pub fn parse(text: &str) -> Result<Vec<Statement>> {
 /// A query's text as the catalog keeps it (that of a view, say).
 pub fn parse_query(text: &str) -> Result<Box<ast::Query>> {
     let source = SourceText::new(text)?;
-    let tokens = source.tokens.iter().filter(|token| is_solid(token)).cloned().collect::<Vec<_>>();
+    let tokens = source
+        .tokens
+        .iter()
+        .filter(|token| is_solid(token))
+        .cloned()
+        .collect::<Vec<_>>();
     let mut cursor = Cursor::new(&source, &tokens);
     let query = cursor.query()?;
     cursor.expect_end()?;
@@ -52,7 +58,12 @@ pub fn parse_query(text: &str) -> Result<Box<ast::Query>> {
 /// An expression's text as the catalog keeps it (that of a DEFAULT).
 pub fn parse_expression(text: &str) -> Result<ast::Expr> {
     let source = SourceText::new(text)?;
-    let tokens = source.tokens.iter().filter(|token| is_solid(token)).cloned().collect::<Vec<_>>();
+    let tokens = source
+        .tokens
+        .iter()
+        .filter(|token| is_solid(token))
+        .cloned()
+        .collect::<Vec<_>>();
     let mut cursor = Cursor::new(&source, &tokens);
     let expression = cursor.expression()?;
     cursor.expect_end()?;
@@ -68,7 +79,11 @@ fn statement(cursor: &mut Cursor) -> Result<Statement> {
     let start = cursor.position();
     let command = command(cursor)?;
     let text = cursor.text(start, cursor.last_end());
-    Ok(Statement { text, offset: start - 1, command })
+    Ok(Statement {
+        text,
+        offset: start - 1,
+        command,
+    })
 }
 
 fn command(cursor: &mut Cursor) -> Result<Command> {
@@ -175,8 +190,10 @@ fn explain(cursor: &mut Cursor) -> Result<Command> {
     } else {
         let statement = statement(cursor)?;
         if !is_explainable(&statement.command) {
-            return Err(Error::unsupported("EXPLAIN is for queries, INSERT, UPDATE, DELETE and materialized views")
-                .at(statement.offset + 1));
+            return Err(
+                Error::unsupported("EXPLAIN is for queries, INSERT, UPDATE, DELETE and materialized views")
+                    .at(statement.offset + 1),
+            );
         }
         ExplainWhat::Statement(Box::new(statement))
     };
@@ -199,7 +216,7 @@ fn is_explainable(command: &Command) -> bool {
 /// `ANALYZE`, `VERBOSE off`, `FORMAT text`; other formats are refused.
 fn explain_option(cursor: &mut Cursor) -> Result<(String, bool)> {
     let position = cursor.position();
-    let name = cursor.identifier()?;
+    let name = cursor.label()?;
     let value = match cursor.peek() {
         Some(Token::Comma | Token::RParen) | None => "on".to_string(),
         _ => cursor.value()?.to_lowercase(),
@@ -213,8 +230,24 @@ fn explain_option(cursor: &mut Cursor) -> Result<(String, bool)> {
 /// Statements of PostgreSQL's that Millrace does not have; anything else is a syntax error.
 fn refused(cursor: &mut Cursor, word: &str) -> Result<Command> {
     const KNOWN: &[&str] = &[
-        "alter", "analyze", "call", "checkpoint", "cluster", "comment", "do", "grant", "import", "load", "lock", "merge",
-        "reassign", "refresh", "reindex", "revoke", "security", "vacuum",
+        "alter",
+        "analyze",
+        "call",
+        "checkpoint",
+        "cluster",
+        "comment",
+        "do",
+        "grant",
+        "import",
+        "load",
+        "lock",
+        "merge",
+        "reassign",
+        "refresh",
+        "reindex",
+        "revoke",
+        "security",
+        "vacuum",
     ];
     if !KNOWN.contains(&word) {
         return cursor.error();

@@ -28,8 +28,14 @@ impl SourceText {
             return Err(unterminated(&characters, &error.message, start as usize));
         }
         for token in &mut tokens {
-            let start = Location { line: 1, column: position(token.span.start) };
-            let end = Location { line: 1, column: position(token.span.end) };
+            let start = Location {
+                line: 1,
+                column: position(token.span.start),
+            };
+            let end = Location {
+                line: 1,
+                column: position(token.span.end),
+            };
             token.span = Span { start, end };
         }
         Ok(SourceText { characters, tokens })
@@ -47,10 +53,10 @@ impl SourceText {
 
     /// PostgreSQL's complaint about the token at a position.
     pub fn syntax_error(&self, position: usize) -> Error {
-        let here = self.tokens.iter().find(|token| {
-            let span = token.span;
-            (span.start.column as usize..span.end.column as usize).contains(&position)
-        });
+        let here = self
+            .tokens
+            .iter()
+            .find(|token| token.span.end.column as usize > position && !matches!(token.token, Token::Whitespace(_)));
         match here {
             Some(token) if token.token != Token::EOF => {
                 let start = token.span.start.column as usize;
@@ -64,13 +70,21 @@ impl SourceText {
 
 /// For each line, how many characters come before it.
 fn line_starts(characters: &[char]) -> Vec<u64> {
-    let ends = characters.iter().enumerate().filter(|(_, character)| **character == '\n');
-    std::iter::once(0).chain(ends.map(|(index, _)| index as u64 + 1)).collect()
+    let ends = characters
+        .iter()
+        .enumerate()
+        .filter(|(_, character)| **character == '\n');
+    std::iter::once(0)
+        .chain(ends.map(|(index, _)| index as u64 + 1))
+        .collect()
 }
 
 /// What the tokenizer could not finish; it starts after the last whole token.
 fn unterminated(characters: &[char], message: &str, mut start: usize) -> Error {
-    while characters.get(start - 1).is_some_and(|character| character.is_whitespace()) {
+    while characters
+        .get(start - 1)
+        .is_some_and(|character| character.is_whitespace())
+    {
         start += 1;
     }
     let rest: String = characters[(start - 1).min(characters.len())..].iter().collect();

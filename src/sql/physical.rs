@@ -39,6 +39,8 @@ pub fn session_state(runtime: Arc<RuntimeEnv>, limits: BatchLimits, context: &Pl
         .with_information_schema(false)
         .with_create_default_catalog_and_schema(false);
     config.options_mut().execution.time_zone = Some(context.time_zone.clone());
+    // The metadata of fields names SQL types, which rules of DataFusion carry along or drop as they like.
+    config.options_mut().execution.skip_physical_aggregate_schema_check = true;
     SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)

@@ -131,9 +131,13 @@ impl Binder<'_> {
             Ast::IsNotFalse(inner) => Ok(Expr::IsNotFalse(self.boxed(inner, scope, place)?)),
             Ast::IsUnknown(inner) => Ok(Expr::IsUnknown(self.boxed(inner, scope, place)?)),
             Ast::IsNotUnknown(inner) => Ok(Expr::IsNotUnknown(self.boxed(inner, scope, place)?)),
-            Ast::IsDistinctFrom(left, right) => self.distinct(left, right, Operator::IsDistinctFrom, scope, place),
-            Ast::IsNotDistinctFrom(left, right) => {
-                self.distinct(left, right, Operator::IsNotDistinctFrom, scope, place)
+            Ast::IsDistinctFrom(left, right) => match regrouped(left, right, Ast::IsDistinctFrom) {
+                Some(regrouped) => self.expression(&regrouped, scope, place),
+                None => self.distinct(left, right, Operator::IsDistinctFrom, scope, place),
+            },
+            Ast::IsNotDistinctFrom(left, right) => match regrouped(left, right, Ast::IsNotDistinctFrom) {
+                Some(regrouped) => self.expression(&regrouped, scope, place),
+                None => self.distinct(left, right, Operator::IsNotDistinctFrom, scope, place),
             }
             Ast::Between {
                 expr,
@@ -421,4 +425,14 @@ fn escape_character(value: &ast::ValueWithSpan) -> Result<Option<char>> {
         _ => Err(Error::new(SqlState::INVALID_ESCAPE_SEQUENCE, "invalid escape string")
             .with_hint("Escape string must be empty or one character.")),
     }
+}
+
+/// The parser takes everything after IS DISTINCT FROM for its right side; in PostgreSQL AND and OR end it.
+fn regrouped(left: &ast::Expr, right: &ast::Expr, test: fn(Box<ast::Expr>, Box<ast::Expr>) -> ast::Expr) -> Option<ast::Expr> {
+    let ast::Expr::BinaryOp { left: first, op: op @ (ast::BinaryOperator::And | ast::BinaryOperator::Or), right: rest } = right
+    else {
+        return None;
+    };
+    let tested = regrouped(left, first, test).unwrap_or_else(|| test(Box::new(left.clone()), first.clone()));
+    Some(ast::Expr::BinaryOp { left: Box::new(tested), op: op.clone(), right: rest.clone() })
 }

@@ -62,7 +62,7 @@ impl Database {
 pub struct Session {
     pub(super) database: Arc<Database>,
     pub(super) user: String,
-    pub(super) process_id: i32,
+    process_id: i32,
     pub(super) settings: Settings,
     /// The settings at the beginning of the transaction, for ROLLBACK.
     settings_before: Option<Settings>,
@@ -92,11 +92,13 @@ impl Session {
         if self.is_failed() && !ends_transaction(&statement.command) {
             return Err(aborted());
         }
+        // What is a transaction by itself can be tried again; of a block, only its client knows what to do again.
+        let alone = self.transaction.is_none();
         let mut retries = 0;
         loop {
             let outcome = self.attempt(statement, parameters).await;
             match outcome {
-                Err(error) if self.transaction.is_none() && error.state() == SqlState::SERIALIZATION_FAILURE => {
+                Err(error) if alone && error.state() == SqlState::SERIALIZATION_FAILURE => {
                     retries += 1;
                     if retries > RETRIES_MAX {
                         return Err(error);
@@ -260,28 +262,32 @@ impl Session {
     pub(super) fn plan<T>(&mut self, f: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
         let context = self.plan_context();
         let catalog = self.transaction().reading_catalog();
-        f(&Planner::new(&catalog, &context, &System { catalog: catalog.clone() }))
+        let system = System { catalog: catalog.clone(), process_id: self.process_id };
+        f(&Planner::new(&catalog, &context, &system))
     }
 
     /// Plans something to be run once, with the values of its parameters.
     pub(super) fn plan_with<T>(&mut self, values: &[ScalarValue], f: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
         let context = self.plan_context();
         let catalog = self.transaction().reading_catalog();
-        f(&Planner::new(&catalog, &context, &System { catalog: catalog.clone() }).with_values(values))
+        let system = System { catalog: catalog.clone(), process_id: self.process_id };
+        f(&Planner::new(&catalog, &context, &system).with_values(values))
     }
 
     /// Plans what the catalog holds as text, as it was planned when it was defined.
     pub(super) fn plan_stored<T>(&mut self, search_path: &[String], f: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
         let context = PlanContext { now: None, search_path: search_path.to_vec(), ..self.plan_context() };
         let catalog = self.transaction().catalog.clone();
-        f(&Planner::new(&catalog, &context, &System { catalog: catalog.clone() }))
+        let system = System { catalog: catalog.clone(), process_id: self.process_id };
+        f(&Planner::new(&catalog, &context, &system))
     }
 
     /// Plans something to be kept up to date, in which time does not stand still.
     pub(super) fn plan_maintained<T>(&mut self, f: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
         let context = PlanContext { now: None, ..self.plan_context() };
         let catalog = self.transaction().catalog.clone();
-        f(&Planner::new(&catalog, &context, &System { catalog: catalog.clone() }))
+        let system = System { catalog: catalog.clone(), process_id: self.process_id };
+        f(&Planner::new(&catalog, &context, &system))
     }
 
     /// What planning must know of this session.

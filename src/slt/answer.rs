@@ -121,8 +121,8 @@ pub fn same_rows(left: &Rows, right: &Rows, order: &Order) -> Result<(), Differe
     })
 }
 
-/// A line whose decimal fractions have no trailing zeros and at most [`FRACTION_DIGITS`] digits, rounded: how many
-/// digits a numeric shows beyond that is PostgreSQL's affair (docs/semantics.md).
+/// A line whose decimal fractions have no trailing zeros, and long ones no more than [`SIGNIFICANT_DIGITS`] digits: how
+/// many digits of a quotient a numeric keeps and shows is PostgreSQL's affair (docs/semantics.md).
 fn without_display_scale(line: &str) -> String {
     let words: Vec<String> = line
         .split(' ')
@@ -131,36 +131,52 @@ fn without_display_scale(line: &str) -> String {
     words.join(" ")
 }
 
-/// Digits of a fraction that are compared.
-const FRACTION_DIGITS: usize = 14;
+/// A fraction with more digits than this comes from a division.
+const EXACT_FRACTION_DIGITS: usize = 7;
+
+/// Digits of a quotient that are compared: PostgreSQL computes at least 16.
+const SIGNIFICANT_DIGITS: usize = 15;
 
 fn plain_decimal(word: &str) -> Option<String> {
     let (whole, fraction) = word.split_once('.')?;
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole.trim_start_matches('-')) || !digits(fraction) {
+    let magnitude = whole.trim_start_matches('-');
+    if !digits(magnitude) || !digits(fraction) {
         return None;
     }
-    let mut all: Vec<u8> = format!("{whole}{}", &fraction[..fraction.len().min(FRACTION_DIGITS)]).into_bytes();
-    let mut kept = fraction.len().min(FRACTION_DIGITS);
-    if fraction
-        .as_bytes()
-        .get(FRACTION_DIGITS)
-        .is_some_and(|digit| *digit >= b'5')
-    {
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.len() > EXACT_FRACTION_DIGITS {
+        return Some(rounded(whole, magnitude, fraction));
+    }
+    Some(match (whole, fraction) {
+        ("-0", "") => "0".to_string(),
+        (whole, "") => whole.to_string(),
+        (whole, fraction) => format!("{whole}.{fraction}"),
+    })
+}
+
+/// Rounded to significant digits; those before the point are all kept.
+fn rounded(whole: &str, magnitude: &str, fraction: &str) -> String {
+    let leading = match magnitude {
+        "0" => fraction.len() - fraction.trim_start_matches('0').len(),
+        _ => 0,
+    };
+    let before = if magnitude == "0" { 0 } else { magnitude.len() };
+    let kept = (SIGNIFICANT_DIGITS + leading)
+        .saturating_sub(before)
+        .min(fraction.len());
+    let mut all = format!("{whole}{}", &fraction[..kept]).into_bytes();
+    if fraction.as_bytes().get(kept).is_some_and(|digit| *digit >= b'5') {
         round_up(&mut all);
     }
-    while kept > 0 && all.last() == Some(&b'0') {
-        all.pop();
-        kept -= 1;
-    }
-    let text = String::from_utf8(all).ok()?;
+    let text = String::from_utf8(all).expect("digits and a sign");
     let (whole, fraction) = text.split_at(text.len() - kept);
-    let text = if fraction.is_empty() {
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.is_empty() {
         whole.to_string()
     } else {
         format!("{whole}.{fraction}")
-    };
-    Some(if text == "-0" { "0".to_string() } else { text })
+    }
 }
 
 /// Adds one to the last digit, with its carry.
@@ -287,18 +303,16 @@ mod tests {
 
     #[test]
     fn a_display_scale_is_not_compared() {
+        let plain = without_display_scale;
         assert_eq!(
-            without_display_scale("a 1.50 -0.000 3 0.33333333333333333333 x.y"),
-            "a 1.5 0 3 0.33333333333333 x.y"
+            plain("a 1.50 -0.000 3 0.33333333333333333333 x.y"),
+            "a 1.5 0 3 0.333333333333333 x.y"
         );
-        assert_eq!(
-            without_display_scale("-9.99999999999999999 10:00:00.50"),
-            "-10 10:00:00.50"
-        );
-        assert_eq!(
-            without_display_scale("0.66666666666666666667 1.25"),
-            "0.66666666666667 1.25"
-        );
+        assert_eq!(plain("-9.99999999999999999 10:00:00.50"), "-10 10:00:00.50");
+        assert_eq!(plain("44380984.153846153846"), plain("44380984.1538461538461538"));
+        assert_eq!(plain("38.3333333333333333"), plain("38.33333333333334"));
+        assert_eq!(plain("0.00066666666666666667"), "0.000666666666666667");
+        assert_ne!(plain("1429.32142857142857"), plain("1429.3214285"));
     }
 
     #[test]

@@ -1,10 +1,15 @@
-"""A value of every type, as SQL writes it and as Python has it."""
+"""A value of every type, as SQL writes it and as Python has it; and a query that nobody waits for."""
 
 import datetime
 import decimal
 import uuid
 
 UTC = datetime.timezone.utc
+
+ENDLESS = (
+    "select count(*) from generate_series(1, 20000) as a(i) cross join generate_series(1, 20000) as b(j)"
+    " where length(repeat('x', (i + j) % 100)) < 0"
+)
 
 VALUES = [
     ("true", True),

@@ -6,7 +6,7 @@ import sys
 import asyncpg
 
 from checks import broken, check, report
-from values import VALUES
+from values import ENDLESS, VALUES
 
 
 async def types(connection):
@@ -63,7 +63,7 @@ async def transactions(connection):
 
 async def timeouts(connection):
     try:
-        await connection.fetch("select count(*) from generate_series(1, 1000000000000) as g(i)", timeout=0.5)
+        await connection.fetch(ENDLESS, timeout=0.5)
         found = None
     except asyncio.TimeoutError:
         found = "timeout"

@@ -22,13 +22,11 @@ impl Server {
     }
 
     pub async fn start_with(limits: Limits) -> Server {
-        let database = Database::open(Config {
-            data: std::env::temp_dir(),
+        let config = Config {
             workers: 1,
-            query_runtime: Handle::current(),
-            query_memory_bytes: 256 << 20,
-        });
-        let database: Arc<Database> = database.unwrap();
+            ..Config::new(std::env::temp_dir(), Handle::current())
+        };
+        let database: Arc<Database> = Database::open(config).unwrap();
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), limits).await.unwrap();
         let address = listener.address();
         let (stop, stopping) = watch::channel(false);

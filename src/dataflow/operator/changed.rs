@@ -255,6 +255,9 @@ impl Slice {
 
 /// Tells rows of one key hash apart by their keys; nearly always they have one.
 fn by_key(batches: &[Batch], key: &[usize], run: &[RowAt]) -> Vec<Vec<RowAt>> {
+    if run.len() == 1 || key.is_empty() {
+        return vec![run.to_vec()];
+    }
     let mut groups: Vec<(KeyMatcher, Vec<RowAt>)> = vec![];
     for &at in run {
         match groups

@@ -25,6 +25,8 @@ impl KeyMatcher {
     }
 
     pub fn matches(&mut self, batches: &[Batch], key: usize, at: RowAt) -> bool {
+        #[cfg(test)]
+        LOOKED_AT.set(LOOKED_AT.get() + 1);
         if self.columns.is_empty() {
             return true;
         }
@@ -40,4 +42,15 @@ impl KeyMatcher {
         let comparators = latest.iter().flat_map(|(_, comparators)| comparators);
         comparators.into_iter().all(|compare| compare(key, at.row).is_eq())
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    static LOOKED_AT: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// How many rows this thread has compared with a key: every row that is read is.
+#[cfg(test)]
+pub fn rows_looked_at() -> u64 {
+    LOOKED_AT.get()
 }

@@ -1,6 +1,8 @@
 //! The operators that [`render`](super::render::render) builds dataflows of, one file each.
 
 mod changed;
+#[cfg(test)]
+mod cost_tests;
 mod extremes;
 pub mod flatten;
 mod fold;
@@ -29,6 +31,8 @@ mod top_k;
 #[cfg(test)]
 mod top_k_tests;
 mod upsert;
+#[cfg(test)]
+mod upsert_tests;
 
 pub use reduce::reduce;
 pub use top_k::{Window, top_k};

@@ -24,7 +24,9 @@ use super::extremes::{Extremes, extremes};
 use super::fold::{Fold, Source, fold};
 use super::generic::{Generic, generic};
 use super::results::Output;
+use super::stateless::each;
 use super::tally::{Contribution, Slot, StateLayout};
+use crate::types::Delta;
 
 /// The rows of [`Plan::Reduce`](super::super::plan::Plan::Reduce).
 pub fn reduce<'s>(
@@ -199,6 +201,9 @@ impl Parts {
         schema: &SchemaRef,
         context: &mut Context<'s>,
     ) -> Collection<'s> {
+        if let Some(result) = self.alone(&input, results, schema, context) {
+            return result;
+        }
         let key_fields: Vec<Field> = self.keys.iter().map(|&key| self.schema.field(key).clone()).collect();
         let (mut sources, mut errors, mut defaults) = (vec![], input.errors.clone(), vec![]);
         let contribution = Contribution::Rows {
@@ -261,6 +266,52 @@ impl Parts {
             errors: errors.concat(more_errors),
             schema: schema.clone(),
         }
+    }
+
+    /// The result where one part has every column of it: there is nothing to put together, and no group without rows.
+    fn alone<'s>(
+        &self,
+        input: &Collection<'s>,
+        results: &[Planned],
+        schema: &SchemaRef,
+        context: &mut Context<'s>,
+    ) -> Option<Collection<'s>> {
+        let keys = self.keys.len();
+        let columns: Option<Vec<usize>> = results
+            .iter()
+            .map(|planned| match planned {
+                Planned::Least { .. } => Some(keys),
+                Planned::Greatest { extremes } => Some(keys + self.extremes[*extremes].least as usize),
+                Planned::Other { number } => Some(keys + number),
+                _ => None,
+            })
+            .collect();
+        let columns: Vec<usize> = (0..keys).chain(columns?).collect();
+        let (rows, errors) = match (self.extremes.as_slice(), self.others.as_slice()) {
+            _ if keys == 0 => return None,
+            ([part], []) => (extremes(input, &self.keys, part, context), input.errors.clone()),
+            ([], [_, ..]) => {
+                let (rows, errors) = generic(input, Generic::new(&self.schema, &self.keys, &self.others), context);
+                (rows, input.errors.clone().concat(errors))
+            }
+            _ => return None,
+        };
+        let output = schema.clone();
+        let rows = each(rows, "results", move |delta| {
+            let values = columns
+                .iter()
+                .map(|&column| delta.rows.column(column).clone())
+                .collect();
+            Delta {
+                rows: batch_of(&output, values, delta.len()),
+                ..delta
+            }
+        });
+        Some(Collection {
+            rows,
+            errors,
+            schema: schema.clone(),
+        })
     }
 
     /// The columns of the result: keys, then aggregates.

@@ -10,22 +10,23 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::System;
 use super::pg_class::{OWNER, OWNER_NAME, relkind};
 use crate::catalog::{Catalog, Entry, Item};
 use crate::types::{Relation, SqlType};
 
 /// A row's arguments in, its value out.
-type Body = fn(&Catalog, &[ScalarValue]) -> ScalarValue;
+type Body = fn(&System, &[ScalarValue]) -> ScalarValue;
 
 /// (name, the type of its result, body).
 const FUNCTIONS: &[(&str, SqlType, Body)] = &[
-    ("pg_table_is_visible", SqlType::Bool, |catalog, arguments| boolean(is_visible(catalog, arguments))),
+    ("pg_table_is_visible", SqlType::Bool, |system, arguments| boolean(is_visible(&system.catalog, arguments))),
     ("pg_type_is_visible", SqlType::Bool, |_, _| boolean(true)),
     ("pg_function_is_visible", SqlType::Bool, |_, _| boolean(true)),
     ("pg_get_userbyid", SqlType::Name, |_, arguments| text((oid(arguments, 0) == Some(OWNER)).then_some(OWNER_NAME))),
     ("format_type", SqlType::Text, |_, arguments| text(format_type(arguments))),
-    ("pg_get_viewdef", SqlType::Text, |catalog, arguments| text(view_definition(catalog, arguments))),
-    ("pg_get_indexdef", SqlType::Text, |catalog, arguments| text(index_definition(catalog, arguments))),
+    ("pg_get_viewdef", SqlType::Text, |system, arguments| text(view_definition(&system.catalog, arguments))),
+    ("pg_get_indexdef", SqlType::Text, |system, arguments| text(index_definition(&system.catalog, arguments))),
     ("pg_get_constraintdef", SqlType::Text, |_, _| text(None::<&str>)),
     // A default is kept as the text that it was written in.
     ("pg_get_expr", SqlType::Text, |_, arguments| arguments.first().cloned().unwrap_or(ScalarValue::Utf8(None))),
@@ -37,7 +38,7 @@ const FUNCTIONS: &[(&str, SqlType, Body)] = &[
     ("pg_encoding_to_char", SqlType::Name, |_, _| text(Some("UTF8"))),
     ("pg_relation_is_publishable", SqlType::Bool, |_, _| boolean(false)),
     ("pg_is_in_recovery", SqlType::Bool, |_, _| boolean(false)),
-    ("pg_backend_pid", SqlType::Int4, |_, _| ScalarValue::Int32(Some(std::process::id() as i32))),
+    ("pg_backend_pid", SqlType::Int4, |system, _| ScalarValue::Int32(Some(system.process_id))),
     ("pg_relation_size", SqlType::Int8, |_, _| ScalarValue::Int64(Some(0))),
     ("pg_table_size", SqlType::Int8, |_, _| ScalarValue::Int64(Some(0))),
     ("pg_total_relation_size", SqlType::Int8, |_, _| ScalarValue::Int64(Some(0))),
@@ -50,15 +51,15 @@ const FUNCTIONS: &[(&str, SqlType, Body)] = &[
     ("has_database_privilege", SqlType::Bool, |_, _| boolean(true)),
 ];
 
-/// The function of this name, over a catalog.
-pub fn find(name: &str, catalog: &Arc<Catalog>) -> Option<Arc<ScalarUDF>> {
+/// The function of this name.
+pub fn find(name: &str, system: &System) -> Option<Arc<ScalarUDF>> {
     let (name, returns, body) = FUNCTIONS.iter().find(|(known, ..)| *known == name)?;
     let signature = Signature::variadic_any(Volatility::Stable);
     let signature = match *name {
         "pg_is_in_recovery" | "pg_backend_pid" | "pg_advisory_unlock_all" => Signature::nullary(Volatility::Stable),
         _ => signature,
     };
-    let function = CatalogFunction { name, returns, body: *body, catalog: catalog.clone(), signature };
+    let function = CatalogFunction { name, returns, body: *body, system: system.clone(), signature };
     Some(Arc::new(ScalarUDF::new_from_impl(function)))
 }
 
@@ -66,7 +67,7 @@ struct CatalogFunction {
     name: &'static str,
     returns: &'static SqlType,
     body: Body,
-    catalog: Arc<Catalog>,
+    system: System,
     signature: Signature,
 }
 
@@ -78,7 +79,7 @@ impl fmt::Debug for CatalogFunction {
 
 impl PartialEq for CatalogFunction {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.catalog.version == other.catalog.version
+        self.name == other.name && self.system.catalog.version == other.system.catalog.version
     }
 }
 
@@ -113,7 +114,7 @@ impl ScalarUDFImpl for CatalogFunction {
                 ColumnarValue::Array(array) => ScalarValue::try_from_array(array, row),
                 ColumnarValue::Scalar(value) => Ok(value.clone()),
             });
-            Ok((self.body)(&self.catalog, &arguments.collect::<DataFusionResult<Vec<_>>>()?))
+            Ok((self.body)(&self.system, &arguments.collect::<DataFusionResult<Vec<_>>>()?))
         });
         let values = values.collect::<DataFusionResult<Vec<_>>>()?;
         if values.is_empty() {

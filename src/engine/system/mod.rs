@@ -48,8 +48,11 @@ pub struct SystemRelation {
 const TABLES: &[&[SystemRelation]] = &[millrace::TABLE, pg_class::TABLE, pg_type::TABLE, information_schema::TABLE, empty::TABLE];
 
 /// What the planner asks: the columns of relations, and functions over one state of the catalog.
+#[derive(Clone)]
 pub struct System {
     pub catalog: Arc<Catalog>,
+    /// The session's, as cancel requests name it.
+    pub process_id: i32,
 }
 
 impl SystemRelations for System {
@@ -58,7 +61,7 @@ impl SystemRelations for System {
     }
 
     fn function(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        functions::find(name, &self.catalog)
+        functions::find(name, self)
     }
 
     fn oid(&self, kind: &SqlType, _: Option<&str>, name: &str) -> Option<u32> {

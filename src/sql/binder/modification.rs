@@ -133,11 +133,8 @@ pub fn read_output(output: &Output, schema: &DFSchema, column: &Column) -> Resul
 
 fn assigned_column(name: &ast::ObjectName, table: &Table) -> Result<(usize, usize)> {
     let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else {
-        return Err(Error::new(
-            SqlState::UNDEFINED_COLUMN,
-            format!("column \"{name}\" can't be assigned to"),
-        )
-        .with_hint("Write the column's name without the table's."));
+        return Err(Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" can't be assigned to"))
+            .with_hint("Write the column's name without the table's."));
     };
     let name = fold(ident);
     let position = crate::sql::statement::position_of(ident);
@@ -155,15 +152,13 @@ impl Scope {
     pub fn of_tables(tables: Vec<ScopeTable>, schema: datafusion::common::DFSchemaRef) -> Self {
         let mut visible = Vec::new();
         for table in &tables {
-            visible.extend(table.columns.iter().map(|(name, expression)| Visible {
-                name: name.clone(),
-                expression: expression.clone(),
-            }));
+            visible.extend(
+                table
+                    .columns
+                    .iter()
+                    .map(|(name, expression)| Visible { name: name.clone(), expression: expression.clone() }),
+            );
         }
-        Scope {
-            tables,
-            visible,
-            schema,
-        }
+        Scope { tables, visible, schema }
     }
 }

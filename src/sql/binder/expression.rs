@@ -129,7 +129,7 @@ impl Binder<'_> {
             Ast::IsNotDistinctFrom(left, right) => match regrouped(left, right, Ast::IsNotDistinctFrom) {
                 Some(regrouped) => self.expression(&regrouped, scope, place),
                 None => self.distinct(left, right, Operator::IsNotDistinctFrom, scope, place),
-            }
+            },
             Ast::Between { expr, negated, low, high } => self.between(expr, *negated, low, high, scope, place),
             Ast::InList { expr, list, negated } => self.in_list(expr, list, *negated, scope, place),
             Ast::InSubquery { expr, subquery, negated } => self.in_subquery(expr, subquery, *negated, scope, place),
@@ -356,8 +356,13 @@ fn escape_character(value: &ast::ValueWithSpan) -> Result<Option<char>> {
 }
 
 /// The parser takes everything after IS DISTINCT FROM for its right side; in PostgreSQL AND and OR end it.
-fn regrouped(left: &ast::Expr, right: &ast::Expr, test: fn(Box<ast::Expr>, Box<ast::Expr>) -> ast::Expr) -> Option<ast::Expr> {
-    let ast::Expr::BinaryOp { left: first, op: op @ (ast::BinaryOperator::And | ast::BinaryOperator::Or), right: rest } = right
+fn regrouped(
+    left: &ast::Expr,
+    right: &ast::Expr,
+    test: fn(Box<ast::Expr>, Box<ast::Expr>) -> ast::Expr,
+) -> Option<ast::Expr> {
+    let ast::Expr::BinaryOp { left: first, op: op @ (ast::BinaryOperator::And | ast::BinaryOperator::Or), right: rest } =
+        right
     else {
         return None;
     };

@@ -81,7 +81,8 @@ fn guarded_chain(expression: Expr, op: Operator) -> DataFusionResult<Expr> {
     let mut all = vec![];
     operands(expression, op, &mut all);
     let (risky, safe): (Vec<Expr>, Vec<Expr>) = all.into_iter().partition(is_fallible);
-    let joined = |left: Expr, right: Expr| Expr::BinaryExpr(BinaryExpr { left: Box::new(left), op, right: Box::new(right) });
+    let joined =
+        |left: Expr, right: Expr| Expr::BinaryExpr(BinaryExpr { left: Box::new(left), op, right: Box::new(right) });
     let mut steps: Vec<Expr> = safe.into_iter().reduce(joined).into_iter().collect();
     for operand in risky {
         steps.push(guarded(operand)?.data);

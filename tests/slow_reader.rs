@@ -3,6 +3,8 @@
 #[path = "protocol/server.rs"]
 #[expect(dead_code, reason = "shared with the other tests of the protocol")]
 mod server;
+// Only a part of what the protocol's tests need.
+#[allow(dead_code)]
 #[path = "protocol/wire.rs"]
 mod wire;
 

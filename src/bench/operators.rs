@@ -88,7 +88,7 @@ fn measure(
 }
 
 fn our_side(worker: &mut Worker, work: Work, rounds: Rounds) {
-    let mut probe = probe::Handle::new();
+    let probe = probe::Handle::new();
     let ids = [ObjectId(1), ObjectId(2)];
     let (mut inputs, mut traces, _pace) = worker.dataflow::<Time, _, _>(|scope| {
         let mut inputs = Vec::new();
@@ -107,16 +107,16 @@ fn our_side(worker: &mut Worker, work: Work, rounds: Rounds) {
                 let rows = render(&get(0), &mut context).rows;
                 let layout = context.layout(schema("a"), vec![0, 1]);
                 let arranged = context.arrange(rows, &layout, "arrange");
-                arranged.stream.probe_with(&mut probe);
+                arranged.stream.probe_with(&probe);
                 traces.push(arranged.trace);
             }
             Work::Join => {
                 let plan = join(get(0), get(1));
-                render(&plan, &mut context).rows.probe_with(&mut probe);
+                render(&plan, &mut context).rows.probe_with(&probe);
             }
             Work::Count => {
                 let plan = count(get(0));
-                render(&plan, &mut context).rows.probe_with(&mut probe);
+                render(&plan, &mut context).rows.probe_with(&probe);
             }
         }
         (inputs, traces, context.finish())
@@ -140,7 +140,7 @@ type Key = (i64, String);
 type Value = (i64, i64, String);
 
 fn typed_side(worker: &mut Worker, work: Work, rounds: Rounds) {
-    let mut probe = probe::Handle::new();
+    let probe = probe::Handle::new();
     let (mut inputs, mut traces) = worker.dataflow::<Time, _, _>(|scope| {
         let (a, left) = scope.new_collection::<(Key, Value), isize>();
         let (b, right) = scope.new_collection::<(Key, Value), isize>();
@@ -148,16 +148,16 @@ fn typed_side(worker: &mut Worker, work: Work, rounds: Rounds) {
         match work {
             Work::Arrange => {
                 let arranged = left.arrange_by_key();
-                arranged.stream.probe_with(&mut probe);
+                arranged.stream.probe_with(&probe);
                 traces.push(arranged.trace);
             }
             Work::Join => {
                 let pair = |key: &Key, left: &Value, right: &Value| Some((key.clone(), left.clone(), right.clone()));
                 let (left, right) = (left.arrange_by_key(), right.arrange_by_key());
-                left.join_core(right, pair).inner.probe_with(&mut probe);
+                left.join_core(right, pair).inner.probe_with(&probe);
             }
             Work::Count => {
-                left.map(|(key, _)| key).count_total().inner.probe_with(&mut probe);
+                left.map(|(key, _)| key).count_total().inner.probe_with(&probe);
             }
         }
         ([a, b], traces)

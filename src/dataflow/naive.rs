@@ -267,8 +267,8 @@ fn aggregated(rows: &RecordBatch, group: &[usize], aggregate: &Aggregate) -> Res
         AggregateFunction::Count => Ok(ScalarValue::Int64(Some(values.len() as i64))),
         AggregateFunction::Sum => sum(&values, &aggregate.data_type).map(|sum| sum.unwrap_or(none)),
         AggregateFunction::Avg => mean(&values, &aggregate.data_type).map(|mean| mean.unwrap_or(none)),
-        AggregateFunction::Min => Ok(values.into_iter().min_by(|a, b| order_of(a, b)).unwrap_or(none)),
-        AggregateFunction::Max => Ok(values.into_iter().max_by(|a, b| order_of(a, b)).unwrap_or(none)),
+        AggregateFunction::Min => Ok(values.into_iter().min_by(order_of).unwrap_or(none)),
+        AggregateFunction::Max => Ok(values.into_iter().max_by(order_of).unwrap_or(none)),
         AggregateFunction::Other(_) => Err(Error::internal("handled above")),
     }
 }

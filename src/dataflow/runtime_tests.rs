@@ -69,12 +69,11 @@ fn scalar(expression: Expr, schema: &SchemaRef) -> Scalar {
 /// Left ++ right columns with names of their own.
 fn both() -> SchemaRef {
     let renamed = |side: &'static str| {
-        let fields = schema()
+        schema()
             .fields()
             .iter()
             .map(move |field| field.as_ref().clone().with_name(format!("{side}_{}", field.name())))
-            .collect::<Vec<Field>>();
-        fields
+            .collect::<Vec<Field>>()
     };
     Arc::new(Schema::new([renamed("l"), renamed("r")].concat()))
 }
@@ -138,7 +137,7 @@ impl JoinCase {
 
 fn check_join(case: &JoinCase, workers: usize, seed: u64, table_key: Vec<usize>) {
     let mut random = Random(seed + workers as u64);
-    let runtime = start(workers, if seed % 2 == 0 { colliding::SEED } else { seed });
+    let runtime = start(workers, if seed.is_multiple_of(2) { colliding::SEED } else { seed });
     table(&runtime, LEFT, table_key.clone());
     table(&runtime, RIGHT, table_key);
     let (mut present, mut fed) = ([vec![], vec![]], [vec![], vec![]]);
@@ -309,7 +308,7 @@ fn keys_are_found_and_changes_followed() {
             wait(&runtime, LEFT, time);
             wait(&runtime, RIGHT, time);
             let keys: ArrayRef = Arc::new(Int64Array::from_iter([Some(3), Some(99), Some(7), None]));
-            let found = runtime.snapshots(LEFT).unwrap().find(&[keys.clone()], time);
+            let found = runtime.snapshots(LEFT).unwrap().find(std::slice::from_ref(&keys), time);
             for (probe, key) in [(0u32, Some("3")), (1, Some("99")), (2, Some("7")), (3, None)] {
                 let mut wanted = truth.clone();
                 wanted.retain(|row, _| row[0].as_deref() == key);

@@ -19,6 +19,7 @@ pub struct Description {
 pub type RowStream = BoxStream<'static, Result<RecordBatch>>;
 
 /// What a statement did.
+#[expect(clippy::large_enum_variant, reason = "there is one per statement")]
 pub enum Outcome {
     /// Rows, as they come; an endless stream for SUBSCRIBE. The tag is `verb`, a space and the number of rows sent
     /// (`SELECT 3`, `FETCH 2`, `INSERT 0 1`).

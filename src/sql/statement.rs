@@ -155,6 +155,7 @@ pub struct Copy {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one per statement")]
 pub enum CopyWhat {
     /// No columns means all of them.
     Table {
@@ -388,6 +389,7 @@ pub struct Declare {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one per statement")]
 pub enum DeclareFor {
     Query(Box<ast::Query>),
     Subscribe(Subscribe),

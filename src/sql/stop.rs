@@ -146,7 +146,7 @@ mod tests {
         let batch = RecordBatch::new_empty(Arc::new(Schema::empty()));
         assert!(condition.evaluate(&batch).is_ok());
         stop.set();
-        let error = Error::from(condition.evaluate(&batch).err().expect("the flag is set"));
+        let error = Error::from(condition.evaluate(&batch).expect_err("the flag is set"));
         assert_eq!(error.state(), SqlState::QUERY_CANCELED);
     }
 }

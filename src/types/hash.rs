@@ -184,7 +184,7 @@ fn words(values: &dyn Array, seed: u64) -> Vec<u64> {
 
 fn float_word(value: f64) -> u64 {
     match value {
-        value if value == 0.0 => 0,
+        0.0 => 0,
         value if value.is_nan() => f64::NAN.to_bits(),
         value => value.to_bits(),
     }
@@ -303,8 +303,8 @@ mod tests {
             Some(vec![Some(1)]),
         ]);
         let all = hash_columns(&[Arc::new(lists.clone())], 4, 1);
-        for row in 0..4 {
-            assert_eq!(hash_columns(&[Arc::new(lists.slice(row, 1))], 1, 1)[0], all[row]);
+        for (row, hash) in all.iter().enumerate() {
+            assert_eq!(hash_columns(&[Arc::new(lists.slice(row, 1))], 1, 1)[0], *hash);
         }
         let distinct: std::collections::HashSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), 4);

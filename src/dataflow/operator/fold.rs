@@ -68,7 +68,7 @@ pub fn fold<'s>(
     context: &mut Context<'s>,
 ) -> (Stream<'s>, Stream<'s>) {
     let (scope, pace) = (context.scope, context.pace.clone());
-    let mut builder = OperatorBuilder::new(name.to_string(), scope.clone());
+    let mut builder = OperatorBuilder::new(name.to_string(), scope);
     let (rows_output, rows_stream) = builder.new_output::<Delta>();
     let (errors_output, errors_stream) = builder.new_output::<Delta>();
     let (mut rows_output, mut errors_output) = (OutputBuilder::from(rows_output), OutputBuilder::from(errors_output));

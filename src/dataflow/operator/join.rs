@@ -68,15 +68,15 @@ pub fn join<'s>(
 /// the first side has settled it.
 fn input<'s>(
     plan: &Plan,
-    keys: &mut Vec<(usize, usize)>,
+    keys: &mut [(usize, usize)],
     side: fn(&(usize, usize)) -> usize,
     context: &mut Context<'s>,
 ) -> (Input<'s>, Stream<'s>) {
     let wanted: Vec<usize> = keys.iter().map(side).collect();
-    if let Plan::Get { object, schema } = plan {
-        if let Some(((layout, arranged), errors)) = context.arranged(*object, |layout| layout.key == wanted) {
-            return (Input { arranged, schema: schema.clone(), keys: layout.key.clone() }, errors);
-        }
+    if let Plan::Get { object, schema } = plan
+        && let Some(((layout, arranged), errors)) = context.arranged(*object, |layout| layout.key == wanted)
+    {
+        return (Input { arranged, schema: schema.clone(), keys: layout.key.clone() }, errors);
     }
     let collection = render(plan, context);
     let layout = context.layout(plan.schema(), wanted.clone());

@@ -60,7 +60,7 @@ async fn from(session: &mut Session, name: &Name, columns: &[String], options: C
 /// Parses fields and buffers the rows.
 pub async fn rows(session: &mut Session, copy: &mut CopyIn, fields: RecordBatch, first_line: u64) -> Result<()> {
     let Target { plan, table, copied, .. } = &mut copy.target;
-    let style = TextStyle { time_zone: session.settings.time_zone().to_string(), ..TextStyle::default() };
+    let style = TextStyle { time_zone: session.settings.time_zone().to_string() };
     let parsed = plan.copied.columns.iter().zip(fields.columns()).map(|(column, field)| {
         let parsed = text::parse(field.as_string(), &column.sql_type, &style);
         parsed.map_err(|error| locate(error, field, column, &style, first_line))

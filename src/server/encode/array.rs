@@ -40,7 +40,7 @@ impl<'a> ArrayWriter<'a> {
             let count = range.len();
             let offsets = level.value_offsets();
             let inner = offsets[range.start] as usize..offsets[range.end] as usize;
-            let length = if count == 0 { 0 } else { inner.len() / count };
+            let length = inner.len().checked_div(count).unwrap_or(0);
             let is_even = range.clone().all(|list| level.value_length(list) as usize == length);
             if !is_even || depth > 0 && range.clone().any(|list| level.is_null(list)) {
                 let message = "multidimensional arrays must have sub-arrays with matching dimensions";

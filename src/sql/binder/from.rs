@@ -104,7 +104,7 @@ impl Binder<'_> {
                 let (plan, scope) = self.table_with_joins(table_with_joins, None)?;
                 match alias {
                     None => (plan, scope),
-                    Some(alias) => (plan, scope.as_one(alias)?),
+                    Some(alias) => (plan, scope.into_one(alias)?),
                 }
             }
             other => return Err(Error::unsupported(format!("{other} in FROM is not supported"))),
@@ -181,7 +181,7 @@ impl Scope {
     }
 
     /// `(a JOIN b ..) AS alias`: one item with the columns of all.
-    fn as_one(self, alias: &TableAlias) -> Result<Scope> {
+    fn into_one(self, alias: &TableAlias) -> Result<Scope> {
         let columns = self.visible.into_iter().map(|visible| (visible.name, visible.expression));
         let table = super::ScopeTable {
             name: fold(&alias.name),

@@ -111,7 +111,7 @@ fn decimal(text: &str) -> Result<ScalarValue> {
             let value = signed.parse::<i128>().map_err(|_| out_of_range(text))?;
             Ok(ScalarValue::Decimal128(Some(value), significant as u8, scale as i8))
         }
-        0..=DIGITS_256 => {
+        _ if significant <= DIGITS_256 => {
             let value = arrow::datatypes::i256::from_string(&signed).ok_or_else(|| out_of_range(text))?;
             Ok(ScalarValue::Decimal256(Some(value), significant as u8, scale as i8))
         }

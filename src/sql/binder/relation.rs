@@ -1,6 +1,5 @@
 //! Relations by name: WITH queries, then what the catalog and the running system have. Views are replaced by their query.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::common::{Column, TableReference};
@@ -160,7 +159,7 @@ impl Binder<'_> {
         }
         let query = parse_query(&view.query)?;
         let search_path = std::mem::replace(&mut self.search_path, view.search_path.clone());
-        let common_tables = std::mem::replace(&mut self.common_tables, HashMap::new());
+        let common_tables = std::mem::take(&mut self.common_tables);
         let outer = std::mem::take(&mut self.outer);
         self.view_depth += 1;
         let bound = self.query(&query);

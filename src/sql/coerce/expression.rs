@@ -4,6 +4,7 @@
 //! all, here. Everything that PostgreSQL casts by
 //! itself is cast here explicitly, and what it would refuse is refused.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
@@ -12,7 +13,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ExprSchema, Result as DataFusionResult, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::{
-    AggregateFunction, Between, BinaryExpr, Case, Cast as BareCast, InList, InSubquery, Like, Placeholder,
+    AggregateFunction, Alias, Between, BinaryExpr, Case, Cast as BareCast, InList, InSubquery, Like, Placeholder,
     ScalarFunction, SetComparison,
 };
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, Subquery};
@@ -42,6 +43,7 @@ impl Typer<'_> {
     fn settle_part(&self, part: Expr) -> DataFusionResult<Expr> {
         Ok(match part {
             Expr::Literal(value, metadata) => Expr::Literal(literal(value), metadata),
+            Expr::Alias(alias) => Expr::Alias(Alias { metadata: alias.metadata.and_then(without_type), ..alias }),
             Expr::OuterReferenceColumn(field, column) => match self.outer.field_from_column(&column) {
                 Ok(found) => Expr::OuterReferenceColumn(found.clone(), column),
                 Err(_) => Expr::OuterReferenceColumn(field, column),
@@ -426,6 +428,13 @@ fn no_operator(left: &SqlType, sign: &str, right: &SqlType) -> Error {
     let (left, right) = (bare_name(left), bare_name(right));
     Error::new(SqlState::UNDEFINED_FUNCTION, format!("operator does not exist: {left} {sign} {right}"))
         .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
+}
+
+/// A name may say the type of the expression under it while that can't say it itself; now it can.
+fn without_type(metadata: FieldMetadata) -> Option<FieldMetadata> {
+    let others = metadata.inner().iter().filter(|(key, _)| *key != TYPE_KEY);
+    let others: BTreeMap<String, String> = others.map(|(key, value)| (key.clone(), value.clone())).collect();
+    (!others.is_empty()).then(|| FieldMetadata::new(others))
 }
 
 fn text_literal(text: &str) -> Expr {

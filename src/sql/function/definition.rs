@@ -57,6 +57,8 @@ pub struct Overload {
     pub kernel: Kernel,
     /// NULL in, NULL out: the kernel need not look at rows with a NULL argument.
     pub strict: bool,
+    /// Constants come to the kernel as columns of one row, not of as many as the others have.
+    pub datums: bool,
 }
 
 /// How calls are written in EXPLAIN.
@@ -105,7 +107,14 @@ impl Function {
 
 impl Overload {
     pub fn new(parameters: impl IntoIterator<Item = Parameter>, gives: Gives, kernel: Kernel) -> Self {
-        Overload { parameters: parameters.into_iter().collect(), variadic: false, gives, kernel, strict: true }
+        Overload {
+            parameters: parameters.into_iter().collect(),
+            variadic: false,
+            gives,
+            kernel,
+            strict: true,
+            datums: false,
+        }
     }
 
     /// Of plain types only.
@@ -115,6 +124,11 @@ impl Overload {
 
     pub fn variadic(mut self) -> Self {
         self.variadic = true;
+        self
+    }
+
+    pub fn on_datums(mut self) -> Self {
+        self.datums = true;
         self
     }
 
@@ -221,7 +235,12 @@ impl ScalarUDFImpl for Function {
         {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from(args.return_type())?));
         }
-        let arrays = args.args.iter().map(|arg| arg.to_array(rows)).collect::<DataFusionResult<Vec<_>>>()?;
+        let constant_rows = if overload.datums { 1 } else { rows };
+        let arrays = args.args.iter().map(|arg| match arg {
+            ColumnarValue::Array(array) => Ok(array.clone()),
+            ColumnarValue::Scalar(value) => value.to_array_of_size(constant_rows),
+        });
+        let arrays = arrays.collect::<DataFusionResult<Vec<_>>>()?;
         let call = Call {
             arguments: &args.args,
             types: &selection.targets,

@@ -79,6 +79,7 @@ fn canonical_if_float(expression: Expr, schema: &DFSchema) -> Transformed<Expr> 
     }
 }
 
+#[expect(clippy::boxed_local, reason = "the syntax tree holds boxes")]
 fn boxed(expression: Box<Expr>, schema: &DFSchema) -> Box<Expr> {
     Box::new(canonical_if_float(*expression, schema).data)
 }

@@ -178,10 +178,10 @@ fn project(projection: Projection, domain: &Domain) -> DataFusionResult<Unnested
 
 fn filter(filter: Filter, domain: &Domain) -> DataFusionResult<Unnested> {
     let Filter { predicate, input, .. } = filter;
-    if !domain.reaches(&input)? {
-        if let Some(unnested) = by_equalities(&predicate, &input, domain)? {
-            return Ok(unnested);
-        }
+    if !domain.reaches(&input)?
+        && let Some(unnested) = by_equalities(&predicate, &input, domain)?
+    {
+        return Ok(unnested);
     }
     let below = unnest_completely(Arc::unwrap_or_clone(input), domain)?;
     let plan = LogicalPlanBuilder::from(below.plan).filter(domain.bind(predicate)?)?.build()?;

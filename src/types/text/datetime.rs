@@ -161,6 +161,7 @@ impl Draft {
                 self.set_date(full_year(value / 10_000, 2), value / 100 % 100, value % 100)?;
             }
             6 if self.micros.is_none() => self.set_compact_clock(number)?,
+            9.. => return Err(Fault::Range),
             1..=2 if self.day.is_none() => self.day = Some(value as u32),
             _ if self.year.is_none() => self.year = Some(full_year(value, digits)),
             _ => return Err(Fault::Syntax),
@@ -365,6 +366,6 @@ fn month_of(word: &str) -> Option<u32> {
     let matches = |month: &&str| lower.len() >= 3 && (**month == lower || lower == month[..3] || lower == "sept");
     match lower.as_str() {
         "sept" => Some(9),
-        _ => MONTHS.iter().position(|month| matches(&month)).map(|at| at as u32 + 1),
+        _ => MONTHS.iter().position(matches).map(|at| at as u32 + 1),
     }
 }

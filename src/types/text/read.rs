@@ -214,7 +214,7 @@ fn read_uuid(text: &str) -> Result<String> {
     let mut digits = String::with_capacity(32);
     for character in body.chars() {
         match character {
-            '-' if digits.len() % 4 == 0 && !digits.is_empty() => {}
+            '-' if digits.len().is_multiple_of(4) && !digits.is_empty() => {}
             _ if character.is_ascii_hexdigit() => digits.push(character.to_ascii_lowercase()),
             _ => return Err(invalid("uuid", text)),
         }

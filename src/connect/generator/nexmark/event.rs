@@ -195,7 +195,7 @@ fn length(random: &mut Random, event: u64, at: u64, density: u64) -> u64 {
 
 /// Number of the newest person by the time of an event.
 fn last_person(event: u64) -> u64 {
-    event / GROUP * GROUP_PERSONS + (event % GROUP).min(GROUP_PERSONS - 1)
+    event / GROUP * GROUP_PERSONS + GROUP_PERSONS - 1
 }
 
 /// Number of the newest auction by the time of an auction or bid.

@@ -59,7 +59,7 @@ pub fn open(declaration: &SourceDeclaration) -> Result<Arc<dyn Source>> {
 
 impl Sequence for Nexmark {
     fn relations(&self) -> &[SourceRelation] {
-        &*RELATIONS
+        &RELATIONS
     }
 
     fn end(&self) -> Option<u64> {

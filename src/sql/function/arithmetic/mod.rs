@@ -41,7 +41,7 @@ type Kernel = super::definition::Kernel;
 /// anything but itself is widened, [`select`](crate::sql::coerce::select) knows.)
 fn on_numbers(int: Kernel, float: Kernel, exact: Kernel, shape: super::definition::Gives) -> Vec<Overload> {
     let mut overloads: Vec<Overload> =
-        [Int2, Int4, Int8].map(|t| Overload::of([t.clone(), t.clone()], t, int)).to_vec();
+        [Int2, Int4, Int8].map(|t| Overload::of([t.clone(), t.clone()], t, int).on_datums()).to_vec();
     overloads.push(Overload::new([Numeric(None), Numeric(None)].map(Parameter::Is), shape, exact));
     overloads.push(Overload::of([Float4, Float4], Float4, float));
     overloads.push(Overload::of([Float8, Float8], Float8, float));

@@ -533,7 +533,7 @@ fn literals_and_types() {
         ["integer", "timestamp with time zone", "date"]
     );
     assert_eq!(
-        world.types("select 'a'::varchar(3), '1'::uuid"),
+        world.types("select 'a'::varchar(3), 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid"),
         ["character varying(3)", "uuid"]
     );
     assert_eq!(

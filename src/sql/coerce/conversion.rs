@@ -28,7 +28,9 @@ pub fn category(sql_type: &SqlType) -> Category {
         | SqlType::Regtype
         | SqlType::Regproc
         | SqlType::Regnamespace => Category::Number,
-        SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Name | SqlType::InternalChar => Category::Text,
+        SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Name | SqlType::InternalChar => {
+            Category::Text
+        }
         SqlType::Date | SqlType::Timestamp | SqlType::Timestamptz | SqlType::Time => Category::Moment,
         SqlType::Interval => Category::Span,
         SqlType::Array(_) => Category::Array,

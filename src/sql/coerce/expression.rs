@@ -4,6 +4,7 @@
 //! all, here. Everything that PostgreSQL casts by
 //! itself is cast here explicitly, and what it would refuse is refused.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
@@ -12,7 +13,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ExprSchema, Result as DataFusionResult, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::{
-    AggregateFunction, Between, BinaryExpr, Case, Cast as BareCast, InList, InSubquery, Like, Placeholder,
+    AggregateFunction, Alias, Between, BinaryExpr, Case, Cast as BareCast, InList, InSubquery, Like, Placeholder,
     ScalarFunction, SetComparison,
 };
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, Subquery};
@@ -35,15 +36,14 @@ pub struct Typer<'a> {
 
 impl Typer<'_> {
     pub fn settle(&self, expression: Expr) -> DataFusionResult<Expr> {
-        Ok(expression
-            .transform_up(|part| self.settle_part(part).map(Transformed::yes))?
-            .data)
+        Ok(expression.transform_up(|part| self.settle_part(part).map(Transformed::yes))?.data)
     }
 
     /// One node, whose operands are settled.
     fn settle_part(&self, part: Expr) -> DataFusionResult<Expr> {
         Ok(match part {
             Expr::Literal(value, metadata) => Expr::Literal(literal(value), metadata),
+            Expr::Alias(alias) => Expr::Alias(Alias { metadata: alias.metadata.and_then(without_type), ..alias }),
             Expr::OuterReferenceColumn(field, column) => match self.outer.field_from_column(&column) {
                 Ok(found) => Expr::OuterReferenceColumn(found.clone(), column),
                 Err(_) => Expr::OuterReferenceColumn(field, column),
@@ -70,33 +70,15 @@ impl Typer<'_> {
                 exists.subquery = self.settle_subquery(exists.subquery)?;
                 Expr::Exists(exists)
             }
-            Expr::InSubquery(InSubquery {
-                expr,
-                subquery,
-                negated,
-            }) => {
+            Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
                 let subquery = self.settle_subquery(subquery)?;
                 let expr = Box::new(self.beside_subquery(*expr, &subquery)?);
-                Expr::InSubquery(InSubquery {
-                    expr,
-                    subquery,
-                    negated,
-                })
+                Expr::InSubquery(InSubquery { expr, subquery, negated })
             }
-            Expr::SetComparison(SetComparison {
-                expr,
-                subquery,
-                op,
-                quantifier,
-            }) => {
+            Expr::SetComparison(SetComparison { expr, subquery, op, quantifier }) => {
                 let subquery = self.settle_subquery(subquery)?;
                 let expr = Box::new(self.beside_subquery(*expr, &subquery)?);
-                Expr::SetComparison(SetComparison {
-                    expr,
-                    subquery,
-                    op,
-                    quantifier,
-                })
+                Expr::SetComparison(SetComparison { expr, subquery, op, quantifier })
             }
             other => other,
         })
@@ -109,10 +91,9 @@ impl Typer<'_> {
             other => other,
         };
         Ok(match bare {
-            Expr::Literal(value @ (ScalarValue::Utf8(_) | ScalarValue::Null), None) => Argument {
-                sql_type: SqlType::Unknown,
-                literal: Some(value.clone()),
-            },
+            Expr::Literal(value @ (ScalarValue::Utf8(_) | ScalarValue::Null), None) => {
+                Argument { sql_type: SqlType::Unknown, literal: Some(value.clone()) }
+            }
             Expr::Placeholder(Placeholder { field: None, .. }) => Argument::typed(SqlType::Unknown),
             Expr::Literal(value, _) => {
                 let (_, field) = bare.to_field(self.schema)?;
@@ -148,10 +129,7 @@ impl Typer<'_> {
         }
         if !is_castable(from, wanted) {
             let (from, to) = (bare_name(from), bare_name(wanted));
-            return Err(Error::new(
-                SqlState::CANNOT_COERCE,
-                format!("cannot cast type {from} to {to}"),
-            ));
+            return Err(Error::new(SqlState::CANNOT_COERCE, format!("cannot cast type {from} to {to}")));
         }
         if let (Expr::Literal(value, _), true) = (&expression, is_folded(from, wanted)) {
             return self.read_literal(value, from, wanted, context);
@@ -159,13 +137,7 @@ impl Typer<'_> {
         if is_widening(from, wanted) {
             return Ok(Expr::Cast(BareCast::new(Box::new(expression), wanted.arrow())));
         }
-        if matches!(
-            (from, wanted),
-            (
-                SqlType::Text | SqlType::Varchar(_),
-                SqlType::Text | SqlType::Varchar(None)
-            )
-        ) {
+        if matches!((from, wanted), (SqlType::Text | SqlType::Varchar(_), SqlType::Text | SqlType::Varchar(None))) {
             return Ok(match wanted {
                 SqlType::Text if *from != SqlType::Text => {
                     Cast::call(expression, from.clone(), wanted.clone(), context)
@@ -181,10 +153,7 @@ impl Typer<'_> {
         let array = cast_array(&value.to_array()?, from, to, context, &style_of(self.options))?;
         let value = ScalarValue::try_from_array(&array, 0)?;
         let field = to.field("", true);
-        let metadata = field
-            .metadata()
-            .contains_key(TYPE_KEY)
-            .then(|| FieldMetadata::new_from_field(&field));
+        let metadata = field.metadata().contains_key(TYPE_KEY).then(|| FieldMetadata::new_from_field(&field));
         Ok(Expr::Literal(value, metadata))
     }
 
@@ -196,10 +165,7 @@ impl Typer<'_> {
             SqlType::Unknown => self.cast(expression, &found, &SqlType::Bool, CastContext::Explicit),
             other => Err(Error::new(
                 SqlState::DATATYPE_MISMATCH,
-                format!(
-                    "argument of {place} must be type boolean, not type {}",
-                    bare_name(&other)
-                ),
+                format!("argument of {place} must be type boolean, not type {}", bare_name(&other)),
             )),
         }
     }
@@ -207,25 +173,16 @@ impl Typer<'_> {
     /// A call of one of our functions: the overload is chosen, the arguments are cast to it.
     pub fn call(&self, udf: &Arc<datafusion::logical_expr::ScalarUDF>, arguments: Vec<Expr>) -> Result<Expr> {
         let Some(function) = udf.inner().downcast_ref::<Function>() else {
-            return Ok(Expr::ScalarFunction(ScalarFunction {
-                func: udf.clone(),
-                args: arguments,
-            }));
+            return Ok(Expr::ScalarFunction(ScalarFunction { func: udf.clone(), args: arguments }));
         };
-        let found = arguments
-            .iter()
-            .map(|argument| self.argument(argument))
-            .collect::<Result<Vec<_>>>()?;
+        let found = arguments.iter().map(|argument| self.argument(argument)).collect::<Result<Vec<_>>>()?;
         let selection = select_typed(function, &found)?;
         let cast = arguments
             .into_iter()
             .zip(&found)
             .zip(&selection.targets)
             .map(|((argument, found), wanted)| self.cast(argument, found, wanted, CastContext::Explicit));
-        Ok(Expr::ScalarFunction(ScalarFunction {
-            func: udf.clone(),
-            args: cast.collect::<Result<_>>()?,
-        }))
+        Ok(Expr::ScalarFunction(ScalarFunction { func: udf.clone(), args: cast.collect::<Result<_>>()? }))
     }
 
     fn settle_call(&self, call: ScalarFunction) -> Result<Expr> {
@@ -249,17 +206,10 @@ impl Typer<'_> {
             Operator::And | Operator::Or => {
                 let place = if op == Operator::And { "AND" } else { "OR" };
                 let (left, right) = (self.boolean(*left, place)?, self.boolean(*right, place)?);
-                return Ok(Expr::BinaryExpr(BinaryExpr {
-                    left: Box::new(left),
-                    op,
-                    right: Box::new(right),
-                }));
+                return Ok(Expr::BinaryExpr(BinaryExpr { left: Box::new(left), op, right: Box::new(right) }));
             }
             _ if op.supports_propagation()
-                || matches!(
-                    op,
-                    Operator::IsDistinctFrom | Operator::IsNotDistinctFrom | Operator::NotEq
-                ) =>
+                || matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom | Operator::NotEq) =>
             {
                 let sign = match op {
                     Operator::IsDistinctFrom | Operator::IsNotDistinctFrom => "=".to_string(),
@@ -267,11 +217,7 @@ impl Typer<'_> {
                     _ => op.to_string(),
                 };
                 let (left, right) = self.compared(*left, *right, &sign)?;
-                return Ok(Expr::BinaryExpr(BinaryExpr {
-                    left: Box::new(left),
-                    op,
-                    right: Box::new(right),
-                }));
+                return Ok(Expr::BinaryExpr(BinaryExpr { left: Box::new(left), op, right: Box::new(right) }));
             }
             Operator::Plus => "+",
             Operator::Minus => "-",
@@ -312,11 +258,7 @@ impl Typer<'_> {
             return Ok(unpadded().call(vec![text]));
         }
         let operand = self.cast(operand, found, common, CastContext::Explicit)?;
-        Ok(if *common == SqlType::Interval {
-            interval_order().call(vec![operand])
-        } else {
-            operand
-        })
+        Ok(if *common == SqlType::Interval { interval_order().call(vec![operand]) } else { operand })
     }
 
     /// What a row is sorted by.
@@ -329,50 +271,28 @@ impl Typer<'_> {
     }
 
     fn settle_between(&self, between: Between) -> Result<Expr> {
-        let Between {
-            expr,
-            negated,
-            low,
-            high,
-        } = between;
-        let mut operands = self
-            .all_compared(vec![*expr, *low, *high], "<=")?
-            .into_iter()
-            .map(Box::new);
+        let Between { expr, negated, low, high } = between;
+        let mut operands = self.all_compared(vec![*expr, *low, *high], "<=")?.into_iter().map(Box::new);
         let mut next = || operands.next().expect("as many come out as went in");
         let (expr, low, high) = (next(), next(), next());
-        Ok(Expr::Between(Between {
-            expr,
-            negated,
-            low,
-            high,
-        }))
+        Ok(Expr::Between(Between { expr, negated, low, high }))
     }
 
     fn settle_list(&self, list: InList) -> Result<Expr> {
         let InList { expr, list, negated } = list;
         let mut operands = self.all_compared(std::iter::once(*expr).chain(list).collect(), "=")?;
         let expr = Box::new(operands.remove(0));
-        Ok(Expr::InList(InList {
-            expr,
-            list: operands,
-            negated,
-        }))
+        Ok(Expr::InList(InList { expr, list: operands, negated }))
     }
 
     fn all_compared(&self, operands: Vec<Expr>, sign: &str) -> Result<Vec<Expr>> {
-        let found = operands
-            .iter()
-            .map(|operand| self.argument(operand))
-            .collect::<Result<Vec<_>>>()?;
+        let found = operands.iter().map(|operand| self.argument(operand)).collect::<Result<Vec<_>>>()?;
         let mut common = SqlType::Unknown;
         for argument in &found {
             common = comparable(&common, &argument.sql_type, sign)?;
         }
         let operands = operands.into_iter().zip(&found);
-        operands
-            .map(|(operand, found)| self.comparison_operand(operand, found, &common))
-            .collect()
+        operands.map(|(operand, found)| self.comparison_operand(operand, found, &common)).collect()
     }
 
     fn text(&self, operand: Expr, sign: &str, other: &Expr) -> Result<Expr> {
@@ -387,13 +307,7 @@ impl Typer<'_> {
     }
 
     fn settle_like(&self, like: Like) -> Result<Expr> {
-        let Like {
-            negated,
-            expr,
-            pattern,
-            escape_char,
-            case_insensitive,
-        } = like;
+        let Like { negated, expr, pattern, escape_char, case_insensitive } = like;
         let sign = match (negated, case_insensitive) {
             (false, false) => "~~",
             (true, false) => "!~~",
@@ -406,13 +320,7 @@ impl Typer<'_> {
             // Arrow's kernel knows the backslash only.
             None | Some('\\') => {
                 let (expr, pattern) = (Box::new(text), Box::new(pattern));
-                return Ok(Expr::Like(Like {
-                    negated,
-                    expr,
-                    pattern,
-                    escape_char: None,
-                    case_insensitive,
-                }));
+                return Ok(Expr::Like(Like { negated, expr, pattern, escape_char: None, case_insensitive }));
             }
             Some(escape) => {
                 let escaped = registered("like_escape").call(vec![pattern, text_literal(&escape.to_string())]);
@@ -429,13 +337,7 @@ impl Typer<'_> {
     }
 
     fn settle_similar(&self, like: Like) -> Result<Expr> {
-        let Like {
-            negated,
-            expr,
-            pattern,
-            escape_char,
-            ..
-        } = like;
+        let Like { negated, expr, pattern, escape_char, .. } = like;
         let text = self.text(*expr.clone(), "~", &pattern)?;
         let pattern = self.text(*pattern, "~", &expr)?;
         let escape = text_literal(&escape_char.unwrap_or('\\').to_string());
@@ -445,11 +347,8 @@ impl Typer<'_> {
     }
 
     fn settle_case(&self, case: Case) -> Result<Expr> {
-        let (whens, thens): (Vec<_>, Vec<_>) = case
-            .when_then_expr
-            .into_iter()
-            .map(|(when, then)| (*when, *then))
-            .unzip();
+        let (whens, thens): (Vec<_>, Vec<_>) =
+            case.when_then_expr.into_iter().map(|(when, then)| (*when, *then)).unzip();
         let has_else = case.else_expr.is_some();
         let (operand, whens) = match case.expr {
             Some(operand) => {
@@ -465,36 +364,24 @@ impl Typer<'_> {
         let mut branches = self.unified(branches, "CASE")?;
         let else_expr = if has_else { branches.pop().map(Box::new) } else { None };
         let pairs = whens.into_iter().map(Box::new).zip(branches.into_iter().map(Box::new));
-        Ok(Expr::Case(Case {
-            expr: operand,
-            when_then_expr: pairs.collect(),
-            else_expr,
-        }))
+        Ok(Expr::Case(Case { expr: operand, when_then_expr: pairs.collect(), else_expr }))
     }
 
     /// Expressions with one type.
     pub fn unified(&self, branches: Vec<Expr>, place: &str) -> Result<Vec<Expr>> {
-        let found = branches
-            .iter()
-            .map(|branch| self.argument(branch))
-            .collect::<Result<Vec<_>>>()?;
+        let found = branches.iter().map(|branch| self.argument(branch)).collect::<Result<Vec<_>>>()?;
         let mut common = SqlType::Unknown;
         for argument in &found {
             common = common_type(&common, &argument.sql_type).ok_or_else(|| {
                 let (left, right) = (bare_name(&common), bare_name(&argument.sql_type));
-                Error::new(
-                    SqlState::DATATYPE_MISMATCH,
-                    format!("{place} types {left} and {right} cannot be matched"),
-                )
+                Error::new(SqlState::DATATYPE_MISMATCH, format!("{place} types {left} and {right} cannot be matched"))
             })?;
         }
         if common == SqlType::Unknown {
             common = SqlType::Text;
         }
         let branches = branches.into_iter().zip(&found);
-        branches
-            .map(|(branch, found)| self.cast(branch, found, &common, CastContext::Explicit))
-            .collect()
+        branches.map(|(branch, found)| self.cast(branch, found, &common, CastContext::Explicit)).collect()
     }
 
     fn settle_cast(&self, cast: BareCast) -> Result<Expr> {
@@ -516,11 +403,7 @@ impl Typer<'_> {
         let outer_ref_columns = (subquery.outer_ref_columns.into_iter())
             .map(|column| self.settle_part(column))
             .collect::<DataFusionResult<_>>()?;
-        Ok(Subquery {
-            subquery: Arc::new(plan),
-            outer_ref_columns,
-            spans: subquery.spans,
-        })
+        Ok(Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: subquery.spans })
     }
 
     /// A literal takes the type of the subquery's column; other differences are for DataFusion's coercion.
@@ -543,11 +426,15 @@ pub fn comparable(left: &SqlType, right: &SqlType, sign: &str) -> Result<SqlType
 
 fn no_operator(left: &SqlType, sign: &str, right: &SqlType) -> Error {
     let (left, right) = (bare_name(left), bare_name(right));
-    Error::new(
-        SqlState::UNDEFINED_FUNCTION,
-        format!("operator does not exist: {left} {sign} {right}"),
-    )
-    .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
+    Error::new(SqlState::UNDEFINED_FUNCTION, format!("operator does not exist: {left} {sign} {right}"))
+        .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
+}
+
+/// A name may say the type of the expression under it while that can't say it itself; now it can.
+fn without_type(metadata: FieldMetadata) -> Option<FieldMetadata> {
+    let others = metadata.inner().iter().filter(|(key, _)| *key != TYPE_KEY);
+    let others: BTreeMap<String, String> = others.map(|(key, value)| (key.clone(), value.clone())).collect();
+    (!others.is_empty()).then(|| FieldMetadata::new(others))
 }
 
 fn text_literal(text: &str) -> Expr {
@@ -567,10 +454,7 @@ fn literal(value: ScalarValue) -> ScalarValue {
 fn is_folded(from: &SqlType, wanted: &SqlType) -> bool {
     use SqlType::*;
     *from == Unknown
-        || matches!(
-            (from, wanted),
-            (Int2 | Int4 | Int8 | Numeric(_), Float8) | (Int4, Numeric(None))
-        )
+        || matches!((from, wanted), (Int2 | Int4 | Int8 | Numeric(_), Float8) | (Int4, Numeric(None)))
         || matches!((from, wanted), (Int2 | Int4, Numeric(Some((precision, scale)))) if precision - *scale as u8 >= 10)
         || matches!((from, wanted), (Int8, Numeric(Some((precision, scale)))) if precision - *scale as u8 >= 19)
 }
@@ -578,8 +462,6 @@ fn is_folded(from: &SqlType, wanted: &SqlType) -> bool {
 /// Casts that Arrow does as PostgreSQL does, and that DataFusion's optimizer sees through.
 fn is_widening(from: &SqlType, wanted: &SqlType) -> bool {
     use SqlType::*;
-    matches!(
-        (from, wanted),
-        (Int2, Int4 | Int8) | (Int4, Int8) | (Int2 | Int4 | Int8, Float8) | (Float4, Float8)
-    ) && from.arrow() != DataType::Null
+    matches!((from, wanted), (Int2, Int4 | Int8) | (Int4, Int8) | (Int2 | Int4 | Int8, Float8) | (Float4, Float8))
+        && from.arrow() != DataType::Null
 }

@@ -6,9 +6,10 @@
 //! with an operand that may fail becomes a CASE:
 //!
 //! ```text
-//!   safe AND risky   becomes   truth(CASE WHEN safe IS NOT FALSE THEN both(safe, risky) ELSE 0 END)
+//!   safe AND risky   becomes   safe AND truth(CASE WHEN safe IS NOT FALSE THEN both(safe, risky) ELSE 0 END)
 //!   safe OR risky    becomes   truth(CASE WHEN safe IS NOT TRUE THEN either(safe, risky) ELSE 1 END)
 //! ```
+//! (What is safe stays in sight of an AND, so that an index can still be used for it.)
 //! `both` and `either` are AND and OR, given as 1, 0 or NULL: DataFusion's simplifier takes a CASE of booleans apart into
 //! ANDs and ORs again, but not one of integers. Among operands, those that can't fail come first; the others keep their
 //! order. The same holds for COALESCE, and for the arguments of an aggregate with a FILTER. The rule must run last: what
@@ -81,13 +82,19 @@ fn guarded_chain(expression: Expr, op: Operator) -> DataFusionResult<Expr> {
     let mut all = vec![];
     operands(expression, op, &mut all);
     let (risky, safe): (Vec<Expr>, Vec<Expr>) = all.into_iter().partition(is_fallible);
-    let joined = |left: Expr, right: Expr| Expr::BinaryExpr(BinaryExpr { left: Box::new(left), op, right: Box::new(right) });
-    let mut steps: Vec<Expr> = safe.into_iter().reduce(joined).into_iter().collect();
+    let joined =
+        |left: Expr, right: Expr| Expr::BinaryExpr(BinaryExpr { left: Box::new(left), op, right: Box::new(right) });
+    let safe = safe.into_iter().reduce(joined);
+    let mut steps: Vec<Expr> = safe.iter().cloned().collect();
     for operand in risky {
         steps.push(guarded(operand)?.data);
     }
     let last = steps.pop().expect("a chain has operands");
-    Ok(steps.into_iter().rfold(last, |risky, first| lazily(first, risky, op)))
+    let lazy = steps.into_iter().rfold(last, |risky, first| lazily(first, risky, op));
+    Ok(match (safe, op) {
+        (Some(safe), Operator::And) => joined(safe, lazy),
+        _ => lazy,
+    })
 }
 
 /// `first op risky`, where `risky` is evaluated only on rows that `first` does not decide.

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::Field;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, DFSchemaRef, Result as DataFusionResult};
-use datafusion::arrow::datatypes::Field;
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
@@ -66,9 +66,8 @@ fn settle_node(plan: LogicalPlan, typer: &Typer) -> DataFusionResult<LogicalPlan
     match settled.data {
         LogicalPlan::Join(mut join) => {
             join.filter = join.filter.map(|filter| typer.boolean(filter, "JOIN/ON")).transpose()?;
-            join.on = (join.on.into_iter())
-                .map(|(left, right)| typer.compared(left, right, "="))
-                .collect::<Result<_>>()?;
+            join.on =
+                (join.on.into_iter()).map(|(left, right)| typer.compared(left, right, "=")).collect::<Result<_>>()?;
             LogicalPlan::Join(join).recompute_schema()
         }
         other => other.recompute_schema(),

@@ -16,10 +16,7 @@ pub struct Argument {
 
 impl Argument {
     pub fn typed(sql_type: SqlType) -> Self {
-        Argument {
-            sql_type,
-            literal: None,
-        }
+        Argument { sql_type, literal: None }
     }
 
     /// An argument of a field, with its value if it is a constant.
@@ -28,10 +25,7 @@ impl Argument {
             true => SqlType::Unknown,
             false => SqlType::of_field(field),
         };
-        Argument {
-            sql_type,
-            literal: literal.cloned(),
-        }
+        Argument { sql_type, literal: literal.cloned() }
     }
 
     /// The same, where a bare string has no type yet.
@@ -40,10 +34,7 @@ impl Argument {
             Some(ScalarValue::Utf8(_) | ScalarValue::Null) => SqlType::Unknown,
             _ => self.sql_type.clone(),
         };
-        Argument {
-            sql_type,
-            literal: self.literal.clone(),
-        }
+        Argument { sql_type, literal: self.literal.clone() }
     }
 }
 
@@ -106,10 +97,7 @@ fn finish(function: &Function, overload: usize, arguments: &[Argument]) -> Resul
     let targets = targets(chosen, arguments).ok_or_else(|| no_such_function(function, arguments))?;
     let typed = targets.iter().zip(arguments);
     let typed: Vec<Argument> = typed
-        .map(|(target, argument)| Argument {
-            sql_type: target.clone(),
-            literal: argument.literal.clone(),
-        })
+        .map(|(target, argument)| Argument { sql_type: target.clone(), literal: argument.literal.clone() })
         .collect();
     let result = match &chosen.gives {
         Gives::Is(sql_type) => sql_type.clone(),
@@ -121,27 +109,18 @@ fn finish(function: &Function, overload: usize, arguments: &[Argument]) -> Resul
             other => other,
         },
     };
-    Ok(Selection {
-        overload,
-        targets,
-        result,
-    })
+    Ok(Selection { overload, targets, result })
 }
 
 fn target_of(overload: &Overload, targets: &[SqlType], wanted: &Parameter) -> Option<SqlType> {
-    let found = targets
-        .iter()
-        .enumerate()
-        .find(|(place, _)| parameter(overload, *place) == Some(wanted));
+    let found = targets.iter().enumerate().find(|(place, _)| parameter(overload, *place) == Some(wanted));
     found.map(|(_, target)| target.clone())
 }
 
 fn array_type(overload: &Overload, targets: &[SqlType]) -> SqlType {
     let array = target_of(overload, targets, &Parameter::Array);
     let element = || target_of(overload, targets, &Parameter::Element).map(|element| SqlType::Array(Box::new(element)));
-    array
-        .or_else(element)
-        .unwrap_or(SqlType::Array(Box::new(SqlType::Text)))
+    array.or_else(element).unwrap_or(SqlType::Array(Box::new(SqlType::Text)))
 }
 
 fn parameter(overload: &Overload, place: usize) -> Option<&Parameter> {
@@ -157,17 +136,8 @@ fn fit(overload: &Overload, arguments: &[Argument]) -> Option<Fit> {
     if arguments.len() < required || !overload.variadic && arguments.len() > required {
         return None;
     }
-    let known = arguments
-        .iter()
-        .map(|argument| &argument.sql_type)
-        .find(|known| **known != SqlType::Unknown);
-    let mut fit = Fit {
-        exact: 0,
-        open: 0,
-        preferred: 0,
-        unknown_as_same: 0,
-        unknown_as_text: 0,
-    };
+    let known = arguments.iter().map(|argument| &argument.sql_type).find(|known| **known != SqlType::Unknown);
+    let mut fit = Fit { exact: 0, open: 0, preferred: 0, unknown_as_same: 0, unknown_as_text: 0 };
     for (place, argument) in arguments.iter().enumerate() {
         let found = &argument.sql_type;
         match parameter(overload, place)? {
@@ -208,11 +178,7 @@ fn targets(overload: &Overload, arguments: &[Argument]) -> Option<Vec<SqlType>> 
         }
     }
     let known = |found: &SqlType| {
-        if *found == SqlType::Unknown {
-            SqlType::Text
-        } else {
-            found.clone()
-        }
+        if *found == SqlType::Unknown { SqlType::Text } else { found.clone() }
     };
     let places = arguments.iter().enumerate().map(|(place, argument)| {
         Some(match parameter(overload, place)? {
@@ -242,17 +208,10 @@ fn no_such_function(function: &Function, arguments: &[Argument]) -> Error {
     let types: Vec<String> = arguments.iter().map(|argument| bare_name(&argument.sql_type)).collect();
     let (message, kind) = match (function.notation, types.as_slice()) {
         (Notation::Infix, [left, right]) => (format!("operator does not exist: {left} {name} {right}"), "operator"),
-        (Notation::Prefix, [operand]) => (
-            format!(
-                "operator does not exist: {} {operand}",
-                name.trim_start_matches("unary ")
-            ),
-            "operator",
-        ),
-        _ => (
-            format!("function {name}({}) does not exist", types.join(", ")),
-            "function",
-        ),
+        (Notation::Prefix, [operand]) => {
+            (format!("operator does not exist: {} {operand}", name.trim_start_matches("unary ")), "operator")
+        }
+        _ => (format!("function {name}({}) does not exist", types.join(", ")), "function"),
     };
     let hint =
         format!("No {kind} matches the given name and argument types. You might need to add explicit type casts.");

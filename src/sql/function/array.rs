@@ -21,31 +21,19 @@ pub fn functions() -> Vec<Function> {
         Function::new(name, vec![Overload::new([Array, Is(Int4)], Gives::Is(Int4), kernel)]).infallible()
     };
     let changed = |name, parameters: &[Parameter], kernel: Kernel| {
-        Function::new(
-            name,
-            vec![Overload::new(parameters.to_vec(), Gives::Array, kernel).not_strict()],
-        )
-        .infallible()
+        Function::new(name, vec![Overload::new(parameters.to_vec(), Gives::Array, kernel).not_strict()]).infallible()
     };
     vec![
-        Function::new(
-            "array",
-            vec![Overload::new([Element], Gives::Array, array).variadic().not_strict()],
-        )
-        .infallible(),
+        Function::new("array", vec![Overload::new([Element], Gives::Array, array).variadic().not_strict()])
+            .infallible(),
         on_dimension("array_length", |call| bounds(call, |length| length)),
         on_dimension("array_upper", |call| bounds(call, |length| length)),
         on_dimension("array_lower", |call| bounds(call, |_| 1)),
-        Function::new(
-            "cardinality",
-            vec![Overload::new([Array], Gives::Is(Int4), |call| lengths(call, Some))],
-        )
-        .infallible(),
+        Function::new("cardinality", vec![Overload::new([Array], Gives::Is(Int4), |call| lengths(call, Some))])
+            .infallible(),
         Function::new(
             "array_ndims",
-            vec![Overload::new([Array], Gives::Is(Int4), |call| {
-                lengths(call, |length| (length > 0).then_some(1))
-            })],
+            vec![Overload::new([Array], Gives::Is(Int4), |call| lengths(call, |length| (length > 0).then_some(1)))],
         )
         .infallible(),
         Function::new("array_dims", vec![Overload::new([Array], Gives::Is(Text), array_dims)]).infallible(),
@@ -58,16 +46,10 @@ pub fn functions() -> Vec<Function> {
             vec![Overload::new([Array, Element], Gives::Is(Int4), array_position).not_strict()],
         )
         .infallible(),
-        Function::new(
-            "pg_typeof",
-            vec![Overload::new([Parameter::Any], Gives::Is(Text), pg_typeof).not_strict()],
-        )
-        .infallible(),
-        Function::new(
-            "array_element",
-            vec![Overload::new([Array, Is(Int8)], Gives::Element, array_element)],
-        )
-        .infallible(),
+        Function::new("pg_typeof", vec![Overload::new([Parameter::Any], Gives::Is(Text), pg_typeof).not_strict()])
+            .infallible(),
+        Function::new("array_element", vec![Overload::new([Array, Is(Int8)], Gives::Element, array_element)])
+            .infallible(),
     ]
 }
 
@@ -75,9 +57,7 @@ pub fn functions() -> Vec<Function> {
 fn result_field(call: &Call) -> Result<Arc<datafusion::arrow::datatypes::Field>> {
     match call.result {
         DataType::List(field) => Ok(field.clone()),
-        other => Err(Error::internal(format!(
-            "a function of arrays gives an array, not {other}"
-        ))),
+        other => Err(Error::internal(format!("a function of arrays gives an array, not {other}"))),
     }
 }
 
@@ -89,12 +69,7 @@ fn array(call: &Call) -> Result<ArrayRef> {
         (0..data.len()).for_each(|place| items.extend(place, row, row + 1));
     }
     let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(data.len(), call.rows));
-    Ok(Arc::new(ListArray::new(
-        result_field(call)?,
-        offsets,
-        make_array(items.freeze()),
-        None,
-    )))
+    Ok(Arc::new(ListArray::new(result_field(call)?, offsets, make_array(items.freeze()), None)))
 }
 
 fn lengths(call: &Call, answer: impl Fn(i32) -> Option<i32>) -> Result<ArrayRef> {
@@ -151,12 +126,7 @@ fn filtered(call: &Call, keep: bool) -> Result<ArrayRef> {
     }
     let nulls = list.nulls().cloned();
     let offsets = OffsetBuffer::from_lengths(lengths);
-    Ok(Arc::new(ListArray::new(
-        result_field(call)?,
-        offsets,
-        make_array(items.freeze()),
-        nulls,
-    )))
+    Ok(Arc::new(ListArray::new(result_field(call)?, offsets, make_array(items.freeze()), nulls)))
 }
 
 fn array_position(call: &Call) -> Result<ArrayRef> {
@@ -181,17 +151,11 @@ fn array_element(call: &Call) -> Result<ArrayRef> {
         let inside = list.is_valid(row) && (1..=i64::from(list.value_length(row))).contains(&subscript);
         inside.then(|| (i64::from(list.value_offsets()[row]) + subscript - 1) as u64)
     };
-    Ok(take(
-        list.values(),
-        &(0..call.rows).map(item).collect::<UInt64Array>(),
-        None,
-    )?)
+    Ok(take(list.values(), &(0..call.rows).map(item).collect::<UInt64Array>(), None)?)
 }
 
 /// The name of a type, as text.
 fn pg_typeof(call: &Call) -> Result<ArrayRef> {
     let name = bare_name(&call.types[0]);
-    Ok(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
-        name, call.rows,
-    ))))
+    Ok(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(name, call.rows))))
 }

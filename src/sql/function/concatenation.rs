@@ -70,8 +70,7 @@ pub fn arrays(call: &Call) -> Result<ArrayRef> {
     joined(call, |call, place, row| {
         let list: &ListArray = call.array(place).as_list();
         let offsets = list.value_offsets();
-        list.is_valid(row)
-            .then(|| (offsets[row] as usize, offsets[row + 1] as usize))
+        list.is_valid(row).then(|| (offsets[row] as usize, offsets[row + 1] as usize))
     })
 }
 
@@ -110,10 +109,8 @@ fn joined(call: &Call, range: fn(&Call, usize, usize) -> Option<(usize, usize)>)
     for row in 0..call.rows {
         let ranges = [range(call, 0, row), range(call, 1, row)];
         let mut length = 0;
-        for (place, (start, end)) in ranges
-            .iter()
-            .enumerate()
-            .filter_map(|(place, found)| found.map(|found| (place, found)))
+        for (place, (start, end)) in
+            ranges.iter().enumerate().filter_map(|(place, found)| found.map(|found| (place, found)))
         {
             items.extend(place, start, end);
             length += end - start;
@@ -124,16 +121,9 @@ fn joined(call: &Call, range: fn(&Call, usize, usize) -> Option<(usize, usize)>)
     let field = match call.result {
         datafusion::arrow::datatypes::DataType::List(field) => field.clone(),
         other => {
-            return Err(crate::types::Error::internal(format!(
-                "arrays join to an array, not to {other}"
-            )));
+            return Err(crate::types::Error::internal(format!("arrays join to an array, not to {other}")));
         }
     };
     let nulls = NullBuffer::from(valid);
-    Ok(Arc::new(ListArray::new(
-        field,
-        OffsetBuffer::from_lengths(lengths),
-        make_array(items.freeze()),
-        Some(nulls),
-    )))
+    Ok(Arc::new(ListArray::new(field, OffsetBuffer::from_lengths(lengths), make_array(items.freeze()), Some(nulls))))
 }

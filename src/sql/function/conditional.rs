@@ -12,13 +12,8 @@ use super::definition::{Call, Function, Gives, Overload, Parameter};
 use crate::types::Result;
 
 pub fn functions() -> Vec<Function> {
-    let of_one_type = |kernel| {
-        vec![
-            Overload::new([Parameter::Same, Parameter::Same], Gives::Same, kernel)
-                .variadic()
-                .not_strict(),
-        ]
-    };
+    let of_one_type =
+        |kernel| vec![Overload::new([Parameter::Same, Parameter::Same], Gives::Same, kernel).variadic().not_strict()];
     vec![
         Function::new("coalesce", of_one_type(coalesce)).infallible(),
         Function::new("greatest", of_one_type(greatest)).infallible(),
@@ -34,9 +29,7 @@ pub fn functions() -> Vec<Function> {
 }
 
 fn counting(kernel: super::definition::Kernel) -> Overload {
-    Overload::new([Parameter::Any], Gives::Is(crate::types::SqlType::Int4), kernel)
-        .variadic()
-        .not_strict()
+    Overload::new([Parameter::Any], Gives::Is(crate::types::SqlType::Int4), kernel).variadic().not_strict()
 }
 
 fn coalesce(call: &Call) -> Result<ArrayRef> {
@@ -63,10 +56,7 @@ type Comparison = fn(&ArrayRef, &ArrayRef) -> Result<BooleanArray, datafusion::a
 
 /// NULLs do not count, unless there is nothing else.
 fn best(call: &Call, better: Comparison) -> Result<ArrayRef> {
-    let (first, rest) = call
-        .arrays()
-        .split_first()
-        .expect("greatest and least have an argument");
+    let (first, rest) = call.arrays().split_first().expect("greatest and least have an argument");
     let mut result = first.clone();
     for candidate in rest {
         let wins = better(candidate, &result)?;

@@ -57,6 +57,8 @@ pub struct Overload {
     pub kernel: Kernel,
     /// NULL in, NULL out: the kernel need not look at rows with a NULL argument.
     pub strict: bool,
+    /// Constants come to the kernel as columns of one row, not of as many as the others have.
+    pub datums: bool,
 }
 
 /// How calls are written in EXPLAIN.
@@ -80,13 +82,7 @@ pub struct Function {
 impl Function {
     pub fn new(name: &'static str, overloads: Vec<Overload>) -> Self {
         let signature = Signature::user_defined(Volatility::Immutable);
-        Function {
-            name,
-            signature,
-            overloads,
-            notation: Notation::Call,
-            fallible: true,
-        }
+        Function { name, signature, overloads, notation: Notation::Call, fallible: true }
     }
 
     pub fn written(mut self, notation: Notation) -> Self {
@@ -111,13 +107,7 @@ impl Function {
 
 impl Overload {
     pub fn new(parameters: impl IntoIterator<Item = Parameter>, gives: Gives, kernel: Kernel) -> Self {
-        Overload {
-            parameters: parameters.into_iter().collect(),
-            variadic: false,
-            gives,
-            kernel,
-            strict: true,
-        }
+        Overload { parameters: parameters.into_iter().collect(), variadic: false, gives, kernel, strict: true, datums: false }
     }
 
     /// Of plain types only.
@@ -127,6 +117,11 @@ impl Overload {
 
     pub fn variadic(mut self) -> Self {
         self.variadic = true;
+        self
+    }
+
+    pub fn on_datums(mut self) -> Self {
+        self.datums = true;
         self
     }
 
@@ -168,16 +163,12 @@ impl Call<'_> {
 
 /// How values are printed and read under these options.
 pub fn style_of(options: &ConfigOptions) -> TextStyle {
-    TextStyle {
-        time_zone: options.execution.time_zone.clone().unwrap_or_else(|| "UTC".into()),
-    }
+    TextStyle { time_zone: options.execution.time_zone.clone().unwrap_or_else(|| "UTC".into()) }
 }
 
 impl fmt::Debug for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Function")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Function").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -210,19 +201,12 @@ impl ScalarUDFImpl for Function {
     }
 
     fn return_type(&self, types: &[DataType]) -> DataFusionResult<DataType> {
-        let arguments: Vec<Argument> = types
-            .iter()
-            .map(|found| Argument::typed(SqlType::of_arrow(found)))
-            .collect();
+        let arguments: Vec<Argument> = types.iter().map(|found| Argument::typed(SqlType::of_arrow(found))).collect();
         Ok(select(self, &arguments)?.result.arrow())
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> DataFusionResult<FieldRef> {
-        let arguments = args
-            .arg_fields
-            .iter()
-            .zip(args.scalar_arguments)
-            .map(|(f, value)| Argument::of(f, *value));
+        let arguments = args.arg_fields.iter().zip(args.scalar_arguments).map(|(f, value)| Argument::of(f, *value));
         let selection = select(self, &arguments.collect::<Vec<_>>())?;
         Ok(Arc::new(selection.result.field(self.name, true)))
     }
@@ -234,29 +218,22 @@ impl ScalarUDFImpl for Function {
         let constant = !args.args.is_empty() && args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let constant = constant && self.signature.volatility != Volatility::Volatile;
         let rows = if constant { 1 } else { args.number_rows };
-        let arguments = args
-            .arg_fields
-            .iter()
-            .zip(&args.args)
-            .map(|(field, value)| match value {
-                ColumnarValue::Scalar(value) => Argument::of(field, Some(value)),
-                ColumnarValue::Array(_) => Argument::of(field, None),
-            });
+        let arguments = args.arg_fields.iter().zip(&args.args).map(|(field, value)| match value {
+            ColumnarValue::Scalar(value) => Argument::of(field, Some(value)),
+            ColumnarValue::Array(_) => Argument::of(field, None),
+        });
         let selection = select(self, &arguments.collect::<Vec<_>>())?;
         let overload = &self.overloads[selection.overload];
-        if overload.strict
-            && args
-                .args
-                .iter()
-                .any(|arg| matches!(arg, ColumnarValue::Scalar(value) if value.is_null()))
+        if overload.strict && args.args.iter().any(|arg| matches!(arg, ColumnarValue::Scalar(value) if value.is_null()))
         {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from(args.return_type())?));
         }
-        let arrays = args
-            .args
-            .iter()
-            .map(|arg| arg.to_array(rows))
-            .collect::<DataFusionResult<Vec<_>>>()?;
+        let constant_rows = if overload.datums { 1 } else { rows };
+        let arrays = args.args.iter().map(|arg| match arg {
+            ColumnarValue::Array(array) => Ok(array.clone()),
+            ColumnarValue::Scalar(value) => value.to_array_of_size(constant_rows),
+        });
+        let arrays = arrays.collect::<DataFusionResult<Vec<_>>>()?;
         let call = Call {
             arguments: &args.args,
             types: &selection.targets,
@@ -266,12 +243,7 @@ impl ScalarUDFImpl for Function {
             arrays,
         };
         let result = (overload.kernel)(&call)?;
-        debug_assert_eq!(
-            result.data_type(),
-            args.return_type(),
-            "{} gives what it said",
-            self.name
-        );
+        debug_assert_eq!(result.data_type(), args.return_type(), "{} gives what it said", self.name);
         match constant {
             true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)),
             false => Ok(ColumnarValue::Array(result)),
@@ -279,10 +251,7 @@ impl ScalarUDFImpl for Function {
     }
 
     fn schema_name(&self, arguments: &[Expr]) -> DataFusionResult<String> {
-        let names: Vec<String> = arguments
-            .iter()
-            .map(|argument| argument.schema_name().to_string())
-            .collect();
+        let names: Vec<String> = arguments.iter().map(|argument| argument.schema_name().to_string()).collect();
         Ok(self.call_text(&names))
     }
 

@@ -21,34 +21,18 @@ pub fn internal() -> Vec<Function> {
         Function::new("both", vec![Overload::of([Bool, Bool], Int2, both).not_strict()]).infallible(),
         Function::new("either", vec![Overload::of([Bool, Bool], Int2, either).not_strict()]).infallible(),
         Function::new("truth", vec![Overload::of([Int2], Bool, truth)]).infallible(),
-        Function::new(
-            "interval_length",
-            vec![Overload::of([Interval], length, interval_length)],
-        )
-        .infallible(),
-        Function::new(
-            "unpadded",
-            vec![
-                Overload::of([Char(1)], Text, unpadded),
-                Overload::of([Text], Text, unpadded),
-            ],
-        )
-        .infallible(),
+        Function::new("interval_length", vec![Overload::of([Interval], length, interval_length)]).infallible(),
+        Function::new("unpadded", vec![Overload::of([Char(1)], Text, unpadded), Overload::of([Text], Text, unpadded)])
+            .infallible(),
     ]
 }
 
 fn both(call: &Call) -> Result<ArrayRef> {
-    Ok(cast(
-        &and_kleene(call.array(0).as_boolean(), call.array(1).as_boolean())?,
-        &DataType::Int16,
-    )?)
+    Ok(cast(&and_kleene(call.array(0).as_boolean(), call.array(1).as_boolean())?, &DataType::Int16)?)
 }
 
 fn either(call: &Call) -> Result<ArrayRef> {
-    Ok(cast(
-        &or_kleene(call.array(0).as_boolean(), call.array(1).as_boolean())?,
-        &DataType::Int16,
-    )?)
+    Ok(cast(&or_kleene(call.array(0).as_boolean(), call.array(1).as_boolean())?, &DataType::Int16)?)
 }
 
 fn truth(call: &Call) -> Result<ArrayRef> {

@@ -16,10 +16,7 @@ use crate::types::text::{Digits, POWERS, rescale_wide};
 use crate::types::{Error, Result, SqlState, random_u64};
 
 pub fn functions() -> Vec<Function> {
-    [whole_numbers(), rounding(), real_functions(), others()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [whole_numbers(), rounding(), real_functions(), others()].into_iter().flatten().collect()
 }
 
 fn float1(name: &'static str, kernel: Kernel) -> Function {
@@ -103,12 +100,7 @@ fn whole_numbers() -> Vec<Function> {
                 }),
             ],
         ),
-        Function::new(
-            "factorial",
-            vec![Overload::of([Int8], Numeric(Some((38, 0))), |call| {
-                map1(call, factorial)
-            })],
-        ),
+        Function::new("factorial", vec![Overload::of([Int8], Numeric(Some((38, 0))), |call| map1(call, factorial))]),
         Function::new(
             "div",
             vec![Overload::new(
@@ -125,11 +117,7 @@ fn integer_range(name: &str) -> Error {
 }
 
 fn absolute(value: i256) -> i256 {
-    if value < i256::ZERO {
-        value.wrapping_neg()
-    } else {
-        value
-    }
+    if value < i256::ZERO { value.wrapping_neg() } else { value }
 }
 
 fn gcd(a: i128, b: i128) -> i128 {
@@ -145,9 +133,8 @@ fn factorial(n: i64) -> Result<Unscaled> {
         let message = "factorial of a negative number is undefined";
         return Err(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message));
     }
-    let product = (1..=i128::from(n)).try_fold(1i128, |product, factor| {
-        product.checked_mul(factor).filter(|product| *product < POWERS[38])
-    });
+    let product = (1..=i128::from(n))
+        .try_fold(1i128, |product, factor| product.checked_mul(factor).filter(|product| *product < POWERS[38]));
     product.map(Unscaled).ok_or_else(out_of_range)
 }
 
@@ -193,11 +180,7 @@ fn rounded_type(arguments: &[Argument]) -> Result<SqlType> {
     };
     let limit = if precision > 38 { 76 } else { 38 };
     let whole = precision - scale as u8;
-    let precision = if plain {
-        limit
-    } else {
-        (whole + wanted as u8 + 1).min(limit)
-    };
+    let precision = if plain { limit } else { (whole + wanted as u8 + 1).min(limit) };
     Ok(Numeric(Some((precision, wanted))))
 }
 
@@ -215,21 +198,13 @@ fn toward_zero(value: i256, unit: i256) -> i256 {
 fn down(value: i256, unit: i256) -> i256 {
     let quotient = value.wrapping_div(unit);
     let exact = quotient.wrapping_mul(unit) == value;
-    if value < i256::ZERO && !exact {
-        quotient.wrapping_sub(i256::ONE)
-    } else {
-        quotient
-    }
+    if value < i256::ZERO && !exact { quotient.wrapping_sub(i256::ONE) } else { quotient }
 }
 
 fn up(value: i256, unit: i256) -> i256 {
     let quotient = value.wrapping_div(unit);
     let exact = quotient.wrapping_mul(unit) == value;
-    if value > i256::ZERO && !exact {
-        quotient.wrapping_add(i256::ONE)
-    } else {
-        quotient
-    }
+    if value > i256::ZERO && !exact { quotient.wrapping_add(i256::ONE) } else { quotient }
 }
 
 /// Rounds to `digits` after the point (before it, if negative), in the scale of the result.
@@ -244,10 +219,7 @@ fn rounded(value: i256, scale: i8, digits: i64, result_scale: i8, rounding: Roun
         },
     };
     match i64::from(result_scale) - kept_scale {
-        up @ 0.. => ten
-            .checked_pow(up as u32)
-            .and_then(|power| kept.checked_mul(power))
-            .ok_or_else(out_of_range),
+        up @ 0.. => ten.checked_pow(up as u32).and_then(|power| kept.checked_mul(power)).ok_or_else(out_of_range),
         _ => rescale_wide(kept, kept_scale as i8, result_scale).ok_or_else(out_of_range),
     }
 }
@@ -275,28 +247,13 @@ fn rounding() -> Vec<Function> {
     let half_even: Kernel = |call| map1(call, |x: f64| Ok(x.round_ties_even()));
     let away: Kernel = |call| round_numeric(call, half_away);
     let zero: Kernel = |call| round_numeric(call, toward_zero);
-    let ceil = || {
-        vec![
-            whole(|call| round_numeric(call, up)),
-            float(|call| map1(call, |x: f64| Ok(x.ceil()))),
-        ]
-    };
+    let ceil = || vec![whole(|call| round_numeric(call, up)), float(|call| map1(call, |x: f64| Ok(x.ceil())))];
     vec![
         Function::new("round", vec![whole(away), digits(away), float(half_even)]),
-        Function::new(
-            "trunc",
-            vec![
-                whole(zero),
-                digits(zero),
-                float(|call| map1(call, |x: f64| Ok(x.trunc()))),
-            ],
-        ),
+        Function::new("trunc", vec![whole(zero), digits(zero), float(|call| map1(call, |x: f64| Ok(x.trunc())))]),
         Function::new(
             "floor",
-            vec![
-                whole(|call| round_numeric(call, down)),
-                float(|call| map1(call, |x: f64| Ok(x.floor()))),
-            ],
+            vec![whole(|call| round_numeric(call, down)), float(|call| map1(call, |x: f64| Ok(x.floor())))],
         ),
         Function::new("ceil", ceil()),
         Function::new("ceiling", ceil()),
@@ -309,10 +266,9 @@ fn not_in_domain(state: SqlState, message: &str) -> Error {
 
 fn square_root(x: f64) -> Result<f64> {
     match x < 0.0 {
-        true => Err(not_in_domain(
-            SqlState::INVALID_ARGUMENT_FOR_POWER,
-            "cannot take square root of a negative number",
-        )),
+        true => {
+            Err(not_in_domain(SqlState::INVALID_ARGUMENT_FOR_POWER, "cannot take square root of a negative number"))
+        }
         false => Ok(x.sqrt()),
     }
 }
@@ -336,10 +292,7 @@ fn real(name: &'static str, float: Kernel, exact: Kernel) -> Function {
 fn through_float(call: &Call, f: impl Fn(f64) -> Result<f64>) -> Result<ArrayRef> {
     let result_scale = scale_of(call.result);
     each_numeric(call, |value, scale| {
-        let x = value
-            .to_i128()
-            .map(|value| to_float(value, scale))
-            .ok_or_else(out_of_range)?;
+        let x = value.to_i128().map(|value| to_float(value, scale)).ok_or_else(out_of_range)?;
         let digits = Digits::read(&format!("{:e}", f(x)?))?.ok_or_else(out_of_range)?;
         digits.with_scale(result_scale).ok_or_else(out_of_range)
     })
@@ -384,9 +337,7 @@ fn real_functions() -> Vec<Function> {
     }
     macro_rules! within {
         ($name:literal, $method:ident, $domain:expr) => {
-            float1($name, |call| {
-                map1(call, |x: f64| in_domain(x, $domain, f64::$method))
-            })
+            float1($name, |call| map1(call, |x: f64| in_domain(x, $domain, f64::$method)))
         };
     }
     vec![
@@ -394,11 +345,7 @@ fn real_functions() -> Vec<Function> {
             "sqrt",
             vec![
                 Overload::of([Float8], Float8, |call| map1(call, square_root)),
-                Overload::new(
-                    [Parameter::Is(Numeric(None))],
-                    Gives::Is(Numeric(None)),
-                    numeric_square_root,
-                ),
+                Overload::new([Parameter::Is(Numeric(None))], Gives::Is(Numeric(None)), numeric_square_root),
             ],
         ),
         plain!("cbrt", cbrt),
@@ -433,15 +380,11 @@ fn real_functions() -> Vec<Function> {
         within!("acosh", acosh, |x| x >= 1.0),
         within!("atanh", atanh, |x| x.abs() <= 1.0),
         float1("cot", |call| map1(call, |x: f64| Ok(1.0 / x.tan()))),
-        float1("degrees", |call| {
-            map1(call, |x: f64| checked(x.to_degrees(), x.is_infinite(), x == 0.0))
-        }),
+        float1("degrees", |call| map1(call, |x: f64| checked(x.to_degrees(), x.is_infinite(), x == 0.0))),
         float1("radians", |call| map1(call, |x: f64| Ok(x.to_radians()))),
         Function::new(
             "atan2",
-            vec![Overload::of([Float8, Float8], Float8, |call| {
-                map2(call, |y: f64, x: f64| Ok(y.atan2(x)))
-            })],
+            vec![Overload::of([Float8, Float8], Float8, |call| map2(call, |y: f64, x: f64| Ok(y.atan2(x))))],
         ),
         Function::new(
             "pi",
@@ -464,12 +407,7 @@ fn real_log() -> Function {
     overloads.push(Overload::new(numerics, Gives::Is(Numeric(None)), |call| {
         let (base_scale, scale) = (scale_of(call.array(0).data_type()), scale_of(call.array(1).data_type()));
         let (bases, values) = (widened(call.array(0)), widened(call.array(1)));
-        let float = |value: i256, scale| {
-            value
-                .to_i128()
-                .map(|value| to_float(value, scale))
-                .ok_or_else(out_of_range)
-        };
+        let float = |value: i256, scale| value.to_i128().map(|value| to_float(value, scale)).ok_or_else(out_of_range);
         let rows = bases.iter().zip(&values).map(|(base, value)| {
             let (Some(base), Some(value)) = (base, value) else {
                 return Ok(None);
@@ -480,10 +418,7 @@ fn real_log() -> Function {
                 return Err(super::arithmetic::float::division_by_zero());
             }
             let digits = Digits::read(&format!("{:e}", value / base))?.ok_or_else(out_of_range)?;
-            digits
-                .with_scale(scale_of(call.result))
-                .map(Some)
-                .ok_or_else(out_of_range)
+            digits.with_scale(scale_of(call.result)).map(Some).ok_or_else(out_of_range)
         });
         narrowed(rows.collect::<Result<Decimal256Array>>()?, call.result)
     }));
@@ -493,10 +428,7 @@ fn real_log() -> Function {
 fn in_domain(x: f64, domain: impl Fn(f64) -> bool, f: fn(f64) -> f64) -> Result<f64> {
     match x.is_nan() || domain(x) {
         true => Ok(f(x)),
-        false => Err(Error::new(
-            SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
-            "input is out of range",
-        )),
+        false => Err(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "input is out of range")),
     }
 }
 
@@ -504,9 +436,7 @@ fn others() -> Vec<Function> {
     vec![
         Function::new(
             "width_bucket",
-            vec![Overload::of([Float8, Float8, Float8, Int4], Int4, |call| {
-                map4(call, width_bucket)
-            })],
+            vec![Overload::of([Float8, Float8, Float8, Int4], Int4, |call| map4(call, width_bucket))],
         ),
         Function::new(
             "random",
@@ -522,9 +452,7 @@ fn others() -> Vec<Function> {
             "gen_random_uuid",
             vec![Overload::new([], Gives::Is(SqlType::Uuid), |call| {
                 let values = (0..call.rows).map(|_| Some(random_uuid()));
-                Ok(std::sync::Arc::new(
-                    values.collect::<datafusion::arrow::array::StringArray>(),
-                ))
+                Ok(std::sync::Arc::new(values.collect::<datafusion::arrow::array::StringArray>()))
             })],
         )
         .infallible()
@@ -534,9 +462,7 @@ fn others() -> Vec<Function> {
             vec![Overload::new([Parameter::Is(Numeric(None))], Gives::Is(Int4), |call| {
                 let scale = i32::from(scale_of(call.array(0).data_type()));
                 let trimmed = matches!(call.types[0], Numeric(None));
-                map1(call, move |Unscaled(value)| {
-                    Ok(if trimmed { min_scale(value, scale) } else { scale })
-                })
+                map1(call, move |Unscaled(value)| Ok(if trimmed { min_scale(value, scale) } else { scale }))
             })],
         )
         .infallible(),
@@ -550,16 +476,10 @@ fn others() -> Vec<Function> {
         .infallible(),
         Function::new(
             "trim_scale",
-            vec![Overload::new(
-                [Parameter::Is(Numeric(None))],
-                Gives::Is(Numeric(None)),
-                |call| {
-                    let result_scale = scale_of(call.result);
-                    each_numeric(call, |value, scale| {
-                        rescale_wide(value, scale, result_scale).ok_or_else(out_of_range)
-                    })
-                },
-            )],
+            vec![Overload::new([Parameter::Is(Numeric(None))], Gives::Is(Numeric(None)), |call| {
+                let result_scale = scale_of(call.result);
+                each_numeric(call, |value, scale| rescale_wide(value, scale, result_scale).ok_or_else(out_of_range))
+            })],
         ),
     ]
 }
@@ -582,11 +502,7 @@ fn width_bucket(value: f64, low: f64, high: f64, buckets: i32) -> Result<i32> {
     if value.is_nan() || low.is_nan() || high.is_nan() || low == high {
         return invalid("lower bound cannot equal upper bound");
     }
-    let position = if low < high {
-        (value - low) / (high - low)
-    } else {
-        (low - value) / (low - high)
-    };
+    let position = if low < high { (value - low) / (high - low) } else { (low - value) / (low - high) };
     Ok(match position {
         before if before < 0.0 => 0,
         after if after >= 1.0 => buckets.checked_add(1).ok_or_else(|| integer_range("integer"))?,

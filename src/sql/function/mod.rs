@@ -9,6 +9,7 @@ pub mod arithmetic;
 mod array;
 pub mod cast;
 pub mod catalog;
+pub mod clock;
 mod concatenation;
 mod conditional;
 mod datetime;
@@ -36,6 +37,7 @@ const FAMILIES: &[fn() -> Vec<Function>] = &[
     math::functions,
     datetime::functions,
     array::functions,
+    clock::functions,
     text::functions,
     catalog::functions,
 ];
@@ -65,11 +67,7 @@ pub fn planners() -> Vec<Arc<dyn ExprPlanner>> {
 
 /// The function behind an operator.
 pub fn operator(name: &str) -> Arc<ScalarUDF> {
-    registry()
-        .operators
-        .get(name)
-        .expect("operators are asked for by their own names")
-        .clone()
+    registry().operators.get(name).expect("operators are asked for by their own names").clone()
 }
 
 /// A function of ours that must be there.
@@ -110,9 +108,7 @@ impl Registry {
         }
         for function in SessionStateDefaults::default_window_functions() {
             let names = std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
-            registry
-                .windows
-                .extend(names.map(|name| (name.to_string(), function.clone())));
+            registry.windows.extend(names.map(|name| (name.to_string(), function.clone())));
         }
         for family in FAMILIES {
             for function in family() {
@@ -121,10 +117,8 @@ impl Registry {
                 registry.add_scalar(udf);
             }
         }
-        let operators = arithmetic::operators()
-            .into_iter()
-            .chain(concatenation::operators())
-            .chain(pattern::operators());
+        let operators =
+            arithmetic::operators().into_iter().chain(concatenation::operators()).chain(pattern::operators());
         for function in operators.chain(logic::internal()) {
             let udf = function.udf();
             registry.operators.insert(udf.name().to_string(), udf);
@@ -134,14 +128,12 @@ impl Registry {
 
     fn add_scalar(&mut self, function: Arc<ScalarUDF>) {
         let names = std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
-        self.scalars
-            .extend(names.map(|name| (name.to_string(), function.clone())));
+        self.scalars.extend(names.map(|name| (name.to_string(), function.clone())));
     }
 
     fn add_aggregate(&mut self, function: Arc<AggregateUDF>) {
         let names = std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
-        self.aggregates
-            .extend(names.map(|name| (name.to_string(), function.clone())));
+        self.aggregates.extend(names.map(|name| (name.to_string(), function.clone())));
     }
 }
 

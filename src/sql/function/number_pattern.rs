@@ -9,9 +9,8 @@ use crate::types::text::{Digits, TextWriter};
 use crate::types::{Error, Result, SqlState};
 
 pub fn overloads() -> Vec<Overload> {
-    let mut overloads: Vec<Overload> = [Int4, Int8, Float8, Float4]
-        .map(|found| Overload::of([found, Text], Text, numbers))
-        .to_vec();
+    let mut overloads: Vec<Overload> =
+        [Int4, Int8, Float8, Float4].map(|found| Overload::of([found, Text], Text, numbers)).to_vec();
     let numeric = [Numeric(None), Text].map(super::definition::Parameter::Is);
     overloads.insert(2, Overload::new(numeric, super::definition::Gives::Is(Text), numbers));
     overloads
@@ -60,11 +59,8 @@ fn layout(pattern: &str) -> Result<Layout> {
     let mut layout = Layout::default();
     let mut pending = String::new();
     let mut rest = pattern;
-    let unsupported = |what: &str| {
-        Error::unsupported(format!(
-            "the pattern \"{what}\" in to_char() of numbers is not supported"
-        ))
-    };
+    let unsupported =
+        |what: &str| Error::unsupported(format!("the pattern \"{what}\" in to_char() of numbers is not supported"));
     while let Some(first) = rest.chars().next() {
         let two = rest.get(..2).unwrap_or("").to_ascii_uppercase();
         let started = !layout.whole.is_empty() || layout.has_point;
@@ -88,10 +84,7 @@ fn layout(pattern: &str) -> Result<Layout> {
                 1
             }
             (digit @ ('9' | '0'), _) => {
-                let place = Place {
-                    zero: digit == '0',
-                    before: std::mem::take(&mut pending),
-                };
+                let place = Place { zero: digit == '0', before: std::mem::take(&mut pending) };
                 if layout.has_point {
                     layout.fraction.push(place)
                 } else {
@@ -165,11 +158,7 @@ fn written(text: &str, layout: &Layout) -> Result<String> {
     };
     let whole = whole.trim_start_matches('0');
     let fits = padded.is_some() && whole.len() <= layout.whole.len();
-    let body = if fits {
-        digits_in_places(whole, fraction, layout)
-    } else {
-        overflowing(layout)
-    };
+    let body = if fits { digits_in_places(whole, fraction, layout) } else { overflowing(layout) };
     Ok(signed(body, negative && fits, layout))
 }
 
@@ -190,22 +179,14 @@ fn digits_in_places(whole: &str, fraction: &str, layout: &Layout) -> String {
             false => body.push_str(&place.before),
         }
         let from_end = places - at;
-        let digit = if from_end <= whole.len() {
-            &whole[whole.len() - from_end..][..1]
-        } else {
-            "0"
-        };
+        let digit = if from_end <= whole.len() { &whole[whole.len() - from_end..][..1] } else { "0" };
         body.push_str(digit);
     }
     if layout.has_point {
         body.push('.');
         let kept = match layout.fill {
             true => {
-                let forced = layout
-                    .fraction
-                    .iter()
-                    .rposition(|place| place.zero)
-                    .map_or(0, |at| at + 1);
+                let forced = layout.fraction.iter().rposition(|place| place.zero).map_or(0, |at| at + 1);
                 fraction.trim_end_matches('0').len().max(forced)
             }
             false => fraction.len(),
@@ -243,10 +224,7 @@ fn signed(body: String, negative: bool, layout: &Layout) -> String {
 /// Takes the digits, the point and the sign of a text, and leaves the rest.
 fn to_number(text: &str, _: &str) -> Result<Unscaled> {
     let negative = text.contains('-') || text.contains('<');
-    let kept: String = text
-        .chars()
-        .filter(|character| character.is_ascii_digit() || *character == '.')
-        .collect();
+    let kept: String = text.chars().filter(|character| character.is_ascii_digit() || *character == '.').collect();
     let digits = Digits::read(&kept)?.ok_or_else(|| {
         let message = format!("invalid input syntax for type numeric: \"{text}\"");
         Error::new(SqlState::INVALID_TEXT_REPRESENTATION, message)

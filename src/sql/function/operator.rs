@@ -25,9 +25,7 @@ impl ExprPlanner for Operators {
         schema: &DFSchema,
     ) -> DataFusionResult<PlannerResult<RawBinaryExpr>> {
         if let Some(name) = function_of(&expression.op) {
-            return Ok(PlannerResult::Planned(
-                operator(name).call(vec![expression.left, expression.right]),
-            ));
+            return Ok(PlannerResult::Planned(operator(name).call(vec![expression.left, expression.right])));
         }
         let Some(sign) = comparison_of(&expression.op) else {
             return Ok(PlannerResult::Original(expression));
@@ -107,11 +105,7 @@ fn comparison_of(op: &BinaryOperator) -> Option<&'static str> {
 fn compared(expression: RawBinaryExpr, sign: &str, schema: &DFSchema) -> DataFusionResult<RawBinaryExpr> {
     let options = ConfigOptions::default();
     let outer = DFSchema::empty();
-    let typer = Typer {
-        schema,
-        outer: &outer,
-        options: &options,
-    };
+    let typer = Typer { schema, outer: &outer, options: &options };
     let RawBinaryExpr { op, left, right } = expression;
     let (a, b) = (typer.argument(&left)?, typer.argument(&right)?);
     comparable(&a.sql_type, &b.sql_type, sign)?;
@@ -119,23 +113,11 @@ fn compared(expression: RawBinaryExpr, sign: &str, schema: &DFSchema) -> DataFus
     let reads = |found: &SqlType, other: &SqlType| {
         *found == SqlType::Unknown && !matches!(other, SqlType::Unknown | SqlType::Timestamptz | SqlType::Char(_))
     };
-    let left_type = if reads(&a.sql_type, &b.sql_type) {
-        Some(&b.sql_type)
-    } else {
-        None
-    };
-    let right_type = if reads(&b.sql_type, &a.sql_type) {
-        Some(&a.sql_type)
-    } else {
-        None
-    };
+    let left_type = if reads(&a.sql_type, &b.sql_type) { Some(&b.sql_type) } else { None };
+    let right_type = if reads(&b.sql_type, &a.sql_type) { Some(&a.sql_type) } else { None };
     let cast = |operand: Expr, wanted: Option<&SqlType>| match wanted {
         Some(wanted) => typer.cast_to(operand, wanted),
         None => Ok(operand),
     };
-    Ok(RawBinaryExpr {
-        op,
-        left: cast(left, left_type)?,
-        right: cast(right, right_type)?,
-    })
+    Ok(RawBinaryExpr { op, left: cast(left, left_type)?, right: cast(right, right_type)? })
 }

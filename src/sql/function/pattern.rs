@@ -21,14 +21,8 @@ pub fn operators() -> Vec<Function> {
         matching("~*", |call| matches(call, "i", true)),
         matching("!~", |call| matches(call, "", false)),
         matching("!~*", |call| matches(call, "i", false)),
-        Function::new(
-            "like_escape",
-            vec![Overload::of([Text, Text], Text, |call| map2(call, like_escape))],
-        ),
-        Function::new(
-            "similar_to_escape",
-            vec![Overload::of([Text, Text], Text, |call| map2(call, similar_to_regex))],
-        ),
+        Function::new("like_escape", vec![Overload::of([Text, Text], Text, |call| map2(call, like_escape))]),
+        Function::new("similar_to_escape", vec![Overload::of([Text, Text], Text, |call| map2(call, similar_to_regex))]),
     ]
 }
 
@@ -70,17 +64,8 @@ pub fn compile(pattern: &str, flags: &str) -> Result<Regex> {
         };
     }
     builder.build().map_err(|error| {
-        let reason = error
-            .to_string()
-            .lines()
-            .last()
-            .unwrap_or_default()
-            .trim_start_matches("error: ")
-            .to_string();
-        Error::new(
-            SqlState::INVALID_REGULAR_EXPRESSION,
-            format!("invalid regular expression: {reason}"),
-        )
+        let reason = error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_string();
+        Error::new(SqlState::INVALID_REGULAR_EXPRESSION, format!("invalid regular expression: {reason}"))
     })
 }
 
@@ -102,10 +87,7 @@ fn like_escape(pattern: &str, escape: &str) -> Result<String> {
     while let Some(character) = chars.next() {
         if Some(character) == escape {
             let escaped = chars.next().ok_or_else(|| {
-                Error::new(
-                    SqlState::INVALID_ESCAPE_SEQUENCE,
-                    "LIKE pattern must not end with escape character",
-                )
+                Error::new(SqlState::INVALID_ESCAPE_SEQUENCE, "LIKE pattern must not end with escape character")
             })?;
             rewritten.extend(['\\', escaped]);
         } else if character == '\\' {
@@ -167,9 +149,7 @@ mod tests {
     #[test]
     fn patterns_of_sql_become_patterns_of_regex() {
         let matches = |pattern: &str, text: &str| {
-            compile(&similar_to_regex(pattern, "\\").expect("a pattern"), "")
-                .expect("a regex")
-                .is_match(text)
+            compile(&similar_to_regex(pattern, "\\").expect("a pattern"), "").expect("a regex").is_match(text)
         };
         assert!(matches("a%", "abc"));
         assert!(matches("(a|b)_", "bx"));

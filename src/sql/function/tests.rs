@@ -26,29 +26,13 @@ fn rows_of(sql: &str) -> Result<Vec<String>> {
     };
     let catalog = Catalog::default();
     let planner = Planner::new(&catalog, &context, &NoSystemRelations);
-    let Command::Query(query) = parse(sql)?.remove(0).command else {
-        panic!("{sql} is a query")
-    };
+    let Command::Query(query) = parse(sql)?.remove(0).command else { panic!("{sql} is a query") };
     let planned = planner.query(&query, &[])?;
     // Batches of few rows, so that what one row needs does not depend on its neighbours.
-    let state = session_state(
-        Arc::new(RuntimeEnv::default()),
-        BatchLimits {
-            partitions: 1,
-            batch_rows: 2,
-        },
-        &context,
-    );
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime can be made");
+    let state = session_state(Arc::new(RuntimeEnv::default()), BatchLimits { partitions: 1, batch_rows: 2 }, &context);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
     let batches = runtime.block_on(async {
-        let plan = physical_plan(
-            &planned.logical,
-            &|_| Err(Error::internal("there are no relations")),
-            &state,
-        )
-        .await?;
+        let plan = physical_plan(&planned.logical, &|_| Err(Error::internal("there are no relations")), &state).await?;
         Ok::<_, Error>(collect(plan, Arc::new(TaskContext::from(&state))).await?)
     })?;
     let mut rows = vec![];
@@ -67,11 +51,7 @@ fn rows_of(sql: &str) -> Result<Vec<String>> {
                 text
             };
             let row = writers.iter().enumerate().map(cell).collect::<Vec<_>>().join(" ");
-            rows.push(if row.is_empty() {
-                "(empty)".into()
-            } else {
-                row.trim().to_string()
-            });
+            rows.push(if row.is_empty() { "(empty)".into() } else { row.trim().to_string() });
         }
     }
     Ok(rows)
@@ -108,19 +88,11 @@ fn functions_answer_as_postgresql_does() {
         .map(|entry| entry.expect("the directory can be read").path())
         .collect();
     files.sort();
-    for file in files
-        .iter()
-        .filter(|file| file.extension().is_some_and(|extension| extension == "slt"))
-    {
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "slt")) {
         let records = parse_file::<DefaultColumnType>(file).expect("the file is well-formed");
         for record in records {
             complaints.extend(complaint(record).map(|text| format!("{}: {text}", file.display())));
         }
     }
-    assert!(
-        complaints.is_empty(),
-        "{} complaints:\n{}",
-        complaints.len(),
-        complaints.join("\n")
-    );
+    assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n"));
 }

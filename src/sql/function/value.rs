@@ -174,7 +174,5 @@ where
     R: Maybe,
 {
     let (a, b, c, d) = (call.array(0), call.array(1), call.array(2), call.array(3));
-    rows(call, 4, |row| {
-        f(A::read(a, row), B::read(b, row), C::read(c, row), D::read(d, row))
-    })
+    rows(call, 4, |row| f(A::read(a, row), B::read(b, row), C::read(c, row), D::read(d, row)))
 }

@@ -48,10 +48,7 @@ pub fn split(text: &str) -> Result<Vec<Option<String>>> {
         Error::new(SqlState::INVALID_TEXT_REPRESENTATION, message)
     };
     let trimmed = text.trim();
-    let body = trimmed
-        .strip_prefix('{')
-        .and_then(|rest| rest.strip_suffix('}'))
-        .ok_or_else(malformed)?;
+    let body = trimmed.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).ok_or_else(malformed)?;
     if body.trim().is_empty() {
         return Ok(vec![]);
     }

@@ -31,10 +31,7 @@ pub fn read_hex(text: &str) -> Result<Vec<u8>> {
     let mut chars = text.chars().filter(|character| !character.is_ascii_whitespace());
     while let Some(high) = chars.next() {
         let low = chars.next().ok_or_else(|| {
-            Error::new(
-                SqlState::INVALID_PARAMETER_VALUE,
-                "invalid hexadecimal data: odd number of digits",
-            )
+            Error::new(SqlState::INVALID_PARAMETER_VALUE, "invalid hexadecimal data: odd number of digits")
         })?;
         bytes.push(digit(high)? << 4 | digit(low)?);
     }
@@ -43,9 +40,7 @@ pub fn read_hex(text: &str) -> Result<Vec<u8>> {
 
 fn digit(character: char) -> Result<u8> {
     let message = || format!("invalid hexadecimal digit: \"{character}\"");
-    let value = character
-        .to_digit(16)
-        .ok_or_else(|| Error::new(SqlState::INVALID_PARAMETER_VALUE, message()))?;
+    let value = character.to_digit(16).ok_or_else(|| Error::new(SqlState::INVALID_PARAMETER_VALUE, message()))?;
     Ok(value as u8)
 }
 
@@ -64,10 +59,7 @@ pub fn read_escaped(text: &[u8]) -> Result<Vec<u8>> {
                 tail
             }
             (b'\\', _) => {
-                return Err(Error::new(
-                    SqlState::INVALID_TEXT_REPRESENTATION,
-                    "invalid input syntax for type bytea",
-                ));
+                return Err(Error::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type bytea"));
             }
             _ => {
                 bytes.push(first);

@@ -15,11 +15,7 @@ pub fn date_of_days(days: i64) -> (i64, u32, u32) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = (day_of_year - (153 * shifted_month + 2) / 5 + 1) as u32;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    } as u32;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 } as u32;
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)
 }
@@ -64,13 +60,7 @@ impl Clock {
     pub fn of_micros(micros: i64) -> Self {
         let days = micros.div_euclid(MICROS_PER_DAY);
         let (year, month, day) = date_of_days(days);
-        Clock {
-            days,
-            year,
-            month,
-            day,
-            micros: micros.rem_euclid(MICROS_PER_DAY),
-        }
+        Clock { days, year, month, day, micros: micros.rem_euclid(MICROS_PER_DAY) }
     }
 
     pub fn hour(&self) -> i64 {

@@ -21,15 +21,7 @@ const MONTHS: [&str; 12] = [
     "november",
     "december",
 ];
-const WEEKDAYS: [&str; 7] = [
-    "sunday",
-    "monday",
-    "tuesday",
-    "wednesday",
-    "thursday",
-    "friday",
-    "saturday",
-];
+const WEEKDAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
 
 /// Writes `yyyy-mm-dd`; [`write_era`] belongs behind what follows.
 pub fn write_date(year: i64, month: u32, day: u32, out: &mut String) {
@@ -77,11 +69,7 @@ fn write_offset(seconds: i32, out: &mut String) {
 pub enum Moment {
     Infinity,
     NegativeInfinity,
-    At {
-        days: Option<i64>,
-        micros: Option<i64>,
-        zone: Option<Zone>,
-    },
+    At { days: Option<i64>, micros: Option<i64>, zone: Option<Zone> },
 }
 
 /// Why a text is not a point in time.
@@ -93,10 +81,7 @@ enum Fault {
 
 /// Reads a date, a time of day or both; `type_name` is what errors call it.
 pub fn read_moment(text: &str, type_name: &str) -> Result<Moment> {
-    let mut draft = Draft {
-        only_clock: type_name == "time",
-        ..Draft::default()
-    };
+    let mut draft = Draft { only_clock: type_name == "time", ..Draft::default() };
     match draft.read(text).and_then(|()| draft.finish()) {
         Ok(moment) => Ok(moment),
         Err(Fault::Refused(error)) => Err(error),
@@ -176,6 +161,7 @@ impl Draft {
                 self.set_date(full_year(value / 10_000, 2), value / 100 % 100, value % 100)?;
             }
             6 if self.micros.is_none() => self.set_compact_clock(number)?,
+            9.. => return Err(Fault::Range),
             1..=2 if self.day.is_none() => self.day = Some(value as u32),
             _ if self.year.is_none() => self.year = Some(full_year(value, digits)),
             _ => return Err(Fault::Syntax),
@@ -238,9 +224,7 @@ impl Draft {
             "ad" => {}
             "am" | "pm" => self.set_half_day(word == "pm")?,
             _ if month_of(&word).is_some() && self.month.is_none() => self.month = month_of(&word),
-            _ if WEEKDAYS
-                .iter()
-                .any(|weekday| word.len() >= 3 && weekday.starts_with(&word)) => {}
+            _ if WEEKDAYS.iter().any(|weekday| word.len() >= 3 && weekday.starts_with(&word)) => {}
             _ => return self.read_zone_name(rest),
         }
         Ok(letters)
@@ -251,12 +235,10 @@ impl Draft {
         if self.zone.is_some() || self.day.is_none() && self.micros.is_none() {
             return Err(Fault::Syntax);
         }
-        self.zone = Some(
-            Zone::of_name(&rest[..length]).map_err(|error| match rest[..length].contains('/') {
-                true => Fault::Refused(error),
-                false => Fault::Syntax,
-            })?,
-        );
+        self.zone = Some(Zone::of_name(&rest[..length]).map_err(|error| match rest[..length].contains('/') {
+            true => Fault::Refused(error),
+            false => Fault::Syntax,
+        })?);
         Ok(length)
     }
 
@@ -277,10 +259,7 @@ impl Draft {
         if self.year.is_some() || self.day.is_some() {
             return Err(Fault::Syntax);
         }
-        let month = u32::try_from(month)
-            .ok()
-            .filter(|month| (1..=12).contains(month))
-            .ok_or(Fault::Range)?;
+        let month = u32::try_from(month).ok().filter(|month| (1..=12).contains(month)).ok_or(Fault::Range)?;
         (self.year, self.month, self.day) = (Some(year), Some(month), Some(day.try_into().map_err(|_| Fault::Range)?));
         Ok(())
     }
@@ -307,10 +286,8 @@ impl Draft {
         if self.micros.is_some() || !matches!(whole.len(), 2 | 4 | 6) {
             return Err(Fault::Syntax);
         }
-        let part = |start: usize| {
-            text.get(start..start + 2)
-                .map_or(Ok(0), |part| part.parse().map_err(|_| Fault::Syntax))
-        };
+        let part =
+            |start: usize| text.get(start..start + 2).map_or(Ok(0), |part| part.parse().map_err(|_| Fault::Syntax));
         let second_micros = if whole.len() == 6 { read_seconds(&text[4..])? } else { 0 };
         self.set_micros(part(0)?, if whole.len() > 2 { part(2)? } else { 0 }, second_micros)
     }
@@ -354,11 +331,7 @@ impl Draft {
             (None, None, None) if self.micros.is_some() => None,
             _ => return Err(Fault::Syntax),
         };
-        Ok(Moment::At {
-            days,
-            micros: self.micros,
-            zone: self.zone,
-        })
+        Ok(Moment::At { days, micros: self.micros, zone: self.zone })
     }
 }
 
@@ -374,11 +347,8 @@ fn read_seconds(text: &str) -> Result<i64, Fault> {
         return Err(Fault::Syntax);
     }
     let seconds: i64 = whole.parse().map_err(|_| Fault::Syntax)?;
-    let fraction: f64 = if fraction.is_empty() {
-        0.0
-    } else {
-        format!("0.{fraction}").parse().map_err(|_| Fault::Syntax)?
-    };
+    let fraction: f64 =
+        if fraction.is_empty() { 0.0 } else { format!("0.{fraction}").parse().map_err(|_| Fault::Syntax)? };
     Ok(seconds * 1_000_000 + (fraction * 1e6).round_ties_even() as i64)
 }
 

@@ -15,11 +15,7 @@ const DAYS_PER_MONTH: f64 = 30.0;
 /// Writes `1 year 2 mons 3 days 04:05:06.5`.
 pub fn write_interval(value: IntervalMonthDayNano, out: &mut String) {
     let (mut first, mut after_negative) = (true, false);
-    let fields = [
-        (value.months / 12, "year"),
-        (value.months % 12, "mon"),
-        (value.days, "day"),
-    ];
+    let fields = [(value.months / 12, "year"), (value.months % 12, "mon"), (value.days, "day")];
     for (count, unit) in fields {
         if count == 0 {
             continue;
@@ -85,22 +81,12 @@ impl Quantity {
             return None;
         }
         let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-        let fraction: f64 = if fraction.is_empty() {
-            0.0
-        } else {
-            format!("0.{fraction}").parse().ok()?
-        };
-        Some(Quantity {
-            whole: sign * whole,
-            fraction: sign as f64 * fraction,
-        })
+        let fraction: f64 = if fraction.is_empty() { 0.0 } else { format!("0.{fraction}").parse().ok()? };
+        Some(Quantity { whole: sign * whole, fraction: sign as f64 * fraction })
     }
 
     fn negated(self) -> Quantity {
-        Quantity {
-            whole: -self.whole,
-            fraction: -self.fraction,
-        }
+        Quantity { whole: -self.whole, fraction: -self.fraction }
     }
 }
 
@@ -148,10 +134,7 @@ impl Sum {
 
     fn add_micros(&mut self, quantity: Quantity, unit_micros: i64) -> Option<()> {
         let fraction = (quantity.fraction * unit_micros as f64).round_ties_even() as i64;
-        self.micros = self
-            .micros
-            .checked_add(quantity.whole.checked_mul(unit_micros)?)?
-            .checked_add(fraction)?;
+        self.micros = self.micros.checked_add(quantity.whole.checked_mul(unit_micros)?)?.checked_add(fraction)?;
         Some(())
     }
 
@@ -188,29 +171,18 @@ impl Sum {
         };
         let (years, months) = unsigned.split_once('-')?;
         let (years, months): (i64, i64) = (years.parse().ok()?, months.parse().ok()?);
-        let total = years
-            .checked_mul(12)?
-            .checked_add(months)
-            .filter(|_| (0..12).contains(&months))?;
+        let total = years.checked_mul(12)?.checked_add(months).filter(|_| (0..12).contains(&months))?;
         self.months = self.months.checked_add(if negative { -total } else { total })?;
         Some(())
     }
 
     fn finish(self) -> Option<IntervalMonthDayNano> {
         let nanoseconds = self.micros.checked_mul(1000)?;
-        Some(IntervalMonthDayNano::new(
-            self.months.try_into().ok()?,
-            self.days.try_into().ok()?,
-            nanoseconds,
-        ))
+        Some(IntervalMonthDayNano::new(self.months.try_into().ok()?, self.days.try_into().ok()?, nanoseconds))
     }
 
     fn negated(self) -> Sum {
-        Sum {
-            months: -self.months,
-            days: -self.days,
-            micros: -self.micros,
-        }
+        Sum { months: -self.months, days: -self.days, micros: -self.micros }
     }
 }
 

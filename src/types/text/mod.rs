@@ -17,7 +17,10 @@ pub use calendar::{Clock, date_of_days, days_in_month, days_of_date};
 pub use datetime::{Moment, read_moment};
 pub use float::{write_float4, write_float8};
 pub use interval::{MICROS_PER_DAY, read_interval, write_clock, write_interval};
-pub use numeric::{Digits, POWERS, rescale, exceeds, field_overflow, read_numeric, rescale_wide, round_half_away, round_wide_half_away, write_decimal, write_wide_decimal};
+pub use numeric::{
+    Digits, POWERS, exceeds, field_overflow, read_numeric, rescale, rescale_wide, round_half_away,
+    round_wide_half_away, write_decimal, write_wide_decimal,
+};
 pub use read::{parse, parse_one};
 pub use write::TextWriter;
 pub use zone::Zone;
@@ -31,8 +34,6 @@ pub struct TextStyle {
 
 impl Default for TextStyle {
     fn default() -> Self {
-        TextStyle {
-            time_zone: "UTC".into(),
-        }
+        TextStyle { time_zone: "UTC".into() }
     }
 }

@@ -21,14 +21,7 @@ pub const POWERS: [i128; 39] = {
 pub fn write_decimal(value: i128, scale: i8, trim: bool, out: &mut String) {
     if scale <= 0 {
         write!(out, "{value}").expect("a String takes everything");
-        out.extend(std::iter::repeat_n(
-            '0',
-            if value == 0 {
-                0
-            } else {
-                usize::from(scale.unsigned_abs())
-            },
-        ));
+        out.extend(std::iter::repeat_n('0', if value == 0 { 0 } else { usize::from(scale.unsigned_abs()) }));
         return;
     }
     if value < 0 {
@@ -87,11 +80,7 @@ pub fn rescale(value: i128, from: i8, to: i8) -> Option<i128> {
             Some(power) => value.checked_mul(*power),
             None => Some(0).filter(|_| value == 0),
         },
-        down => Some(
-            POWERS
-                .get(down.unsigned_abs() as usize)
-                .map_or(0, |&power| round_half_away(value, power)),
-        ),
+        down => Some(POWERS.get(down.unsigned_abs() as usize).map_or(0, |&power| round_half_away(value, power))),
     }
 }
 
@@ -152,16 +141,11 @@ impl Digits {
         };
         let ten = i256::from_i128(10);
         let value = digits.clone().try_fold(i256::ZERO, |value, byte| {
-            value
-                .checked_mul(ten)?
-                .checked_add(i256::from_i128(i128::from(byte - b'0')))
+            value.checked_mul(ten)?.checked_add(i256::from_i128(i128::from(byte - b'0')))
         });
         let value = value.ok_or_else(overflow)?;
         let value = if negative { value.wrapping_neg() } else { value };
-        Ok(Some(Digits {
-            value,
-            scale: fraction.len() as i32 - exponent,
-        }))
+        Ok(Some(Digits { value, scale: fraction.len() as i32 - exponent }))
     }
 
     /// The number with `scale` digits after the point, rounded; None if it does not fit 256 bits.
@@ -201,14 +185,8 @@ pub fn read_numeric(text: &str, precision: u8, scale: i8) -> Result<i256> {
 
 /// Whether a value has more than `precision` digits.
 pub fn exceeds(value: i256, precision: u8) -> bool {
-    let magnitude = if value < i256::ZERO {
-        value.wrapping_neg()
-    } else {
-        value
-    };
-    i256::from_i128(10)
-        .checked_pow(u32::from(precision))
-        .is_some_and(|limit| magnitude >= limit)
+    let magnitude = if value < i256::ZERO { value.wrapping_neg() } else { value };
+    i256::from_i128(10).checked_pow(u32::from(precision)).is_some_and(|limit| magnitude >= limit)
 }
 
 pub fn overflow() -> Error {
@@ -228,15 +206,7 @@ mod tests {
 
     #[test]
     fn rounds_half_away_from_zero() {
-        let cases = [
-            (25, 10, 3),
-            (-25, 10, -3),
-            (24, 10, 2),
-            (-24, 10, -2),
-            (7, 2, 4),
-            (-7, 2, -4),
-            (9, 3, 3),
-        ];
+        let cases = [(25, 10, 3), (-25, 10, -3), (24, 10, 2), (-24, 10, -2), (7, 2, 4), (-7, 2, -4), (9, 3, 3)];
         for (value, unit, rounded) in cases {
             assert_eq!(round_half_away(value, unit), rounded, "{value} / {unit}");
         }
@@ -244,10 +214,7 @@ mod tests {
 
     #[test]
     fn reads_exponents_and_writes_scales() {
-        let value = read_numeric(" -1.25e1 ", 38, 16)
-            .expect("a number")
-            .to_i128()
-            .expect("it is short");
+        let value = read_numeric(" -1.25e1 ", 38, 16).expect("a number").to_i128().expect("it is short");
         let mut out = String::new();
         write_decimal(value, 16, true, &mut out);
         assert_eq!(out, "-12.5");

@@ -48,9 +48,9 @@ pub fn parse(values: &StringArray, to: &SqlType, style: &TextStyle) -> Result<Ar
             let read = each(values, |text| read_timestamptz(text, &zone))?;
             Arc::new(TimestampMicrosecondArray::from(read.0).with_timezone("UTC"))
         }
-        SqlType::Interval => Arc::new(IntervalMonthDayNanoArray::from(
-            each(values, |text| read_interval(text, "second"))?.0,
-        )),
+        SqlType::Interval => {
+            Arc::new(IntervalMonthDayNanoArray::from(each(values, |text| read_interval(text, "second"))?.0))
+        }
         SqlType::Uuid => map_text(values, read_uuid)?,
         SqlType::Json => map_text(values, |text| check_json(text).map(|_| text.to_string()))?,
         SqlType::Jsonb => map_text(values, |text| check_json(text).map(|value| write_jsonb(&value)))?,
@@ -75,11 +75,7 @@ impl Each<bool> {
 }
 
 fn each<T>(values: &StringArray, read: impl Fn(&str) -> Result<T>) -> Result<Each<T>> {
-    values
-        .iter()
-        .map(|value| value.map(&read).transpose())
-        .collect::<Result<_>>()
-        .map(Each)
+    values.iter().map(|value| value.map(&read).transpose()).collect::<Result<_>>().map(Each)
 }
 
 fn map_text(values: &StringArray, read: impl Fn(&str) -> Result<String>) -> Result<ArrayRef> {
@@ -177,9 +173,7 @@ fn read_date(text: &str) -> Result<i32> {
 
 fn read_time(text: &str) -> Result<i64> {
     match read_moment(text, "time")? {
-        Moment::At {
-            micros: Some(micros), ..
-        } => Ok(micros),
+        Moment::At { micros: Some(micros), .. } => Ok(micros),
         _ => Err(bad_moment("time", text)),
     }
 }
@@ -188,11 +182,7 @@ fn read_timestamp(text: &str) -> Result<i64> {
     match read_moment(text, "timestamp")? {
         Moment::Infinity => Ok(i64::MAX),
         Moment::NegativeInfinity => Ok(i64::MIN),
-        Moment::At {
-            days: Some(days),
-            micros,
-            ..
-        } => micros_of(days, micros, text),
+        Moment::At { days: Some(days), micros, .. } => micros_of(days, micros, text),
         Moment::At { days: None, .. } => Err(bad_moment("timestamp", text)),
     }
 }
@@ -201,28 +191,16 @@ fn read_timestamptz(text: &str, session: &Zone) -> Result<i64> {
     match read_moment(text, "timestamp with time zone")? {
         Moment::Infinity => Ok(i64::MAX),
         Moment::NegativeInfinity => Ok(i64::MIN),
-        Moment::At {
-            days: Some(days),
-            micros,
-            zone,
-        } => Ok(zone
-            .as_ref()
-            .unwrap_or(session)
-            .instant_of_local(micros_of(days, micros, text)?)),
+        Moment::At { days: Some(days), micros, zone } => {
+            Ok(zone.as_ref().unwrap_or(session).instant_of_local(micros_of(days, micros, text)?))
+        }
         Moment::At { days: None, .. } => Err(bad_moment("timestamp with time zone", text)),
     }
 }
 
 fn micros_of(days: i64, micros: Option<i64>, text: &str) -> Result<i64> {
-    let total = days
-        .checked_mul(MICROS_PER_DAY)
-        .and_then(|date| date.checked_add(micros.unwrap_or(0)));
-    total.ok_or_else(|| {
-        Error::new(
-            SqlState::DATETIME_FIELD_OVERFLOW,
-            format!("timestamp out of range: \"{text}\""),
-        )
-    })
+    let total = days.checked_mul(MICROS_PER_DAY).and_then(|date| date.checked_add(micros.unwrap_or(0)));
+    total.ok_or_else(|| Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("timestamp out of range: \"{text}\"")))
 }
 
 fn bad_moment(type_name: &str, text: &str) -> Error {
@@ -232,10 +210,7 @@ fn bad_moment(type_name: &str, text: &str) -> Error {
 
 /// 32 hexadecimal digits, hyphens between any groups of four, braces around them.
 fn read_uuid(text: &str) -> Result<String> {
-    let body = text
-        .strip_prefix('{')
-        .and_then(|rest| rest.strip_suffix('}'))
-        .unwrap_or(text);
+    let body = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(text);
     let mut digits = String::with_capacity(32);
     for character in body.chars() {
         match character {
@@ -247,23 +222,14 @@ fn read_uuid(text: &str) -> Result<String> {
     if digits.len() != 32 || body.ends_with('-') {
         return Err(invalid("uuid", text));
     }
-    let (a, b, c, d, e) = (
-        &digits[..8],
-        &digits[8..12],
-        &digits[12..16],
-        &digits[16..20],
-        &digits[20..],
-    );
+    let (a, b, c, d, e) = (&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]);
     Ok(format!("{a}-{b}-{c}-{d}-{e}"))
 }
 
 fn check_json(text: &str) -> Result<serde_json::Value> {
     serde_json::from_str(text).map_err(|error| {
-        Error::new(
-            SqlState::INVALID_TEXT_REPRESENTATION,
-            "invalid input syntax for type json",
-        )
-        .with_detail(error.to_string())
+        Error::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type json")
+            .with_detail(error.to_string())
     })
 }
 
@@ -296,17 +262,10 @@ fn parse_array(values: &StringArray, element: &SqlType, style: &TextStyle) -> Re
     }
     let nested = elements.iter().flatten().any(|text| text.starts_with('{')) && !matches!(element, SqlType::Text);
     if nested && !matches!(element, SqlType::Array(_)) {
-        return Err(Error::unsupported(
-            "arrays of more than one dimension are not supported",
-        ));
+        return Err(Error::unsupported("arrays of more than one dimension are not supported"));
     }
     let items = parse(&StringArray::from(elements), element, style)?;
     let item_field: Arc<Field> = Arc::new(element.field("item", true));
     let nulls = values.nulls().cloned().map(|nulls| NullBuffer::new(nulls.into_inner()));
-    Ok(Arc::new(ListArray::new(
-        item_field,
-        OffsetBuffer::from_lengths(lengths),
-        items,
-        nulls,
-    )))
+    Ok(Arc::new(ListArray::new(item_field, OffsetBuffer::from_lengths(lengths), items, nulls)))
 }

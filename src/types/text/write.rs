@@ -136,9 +136,7 @@ impl<'a> TextWriter<'a> {
                 Kind::Record(record, writers.collect::<Result<_>>()?)
             }
             other => {
-                return Err(Error::unsupported(format!(
-                    "values of Arrow's type {other} can not be shown as text"
-                )));
+                return Err(Error::unsupported(format!("values of Arrow's type {other} can not be shown as text")));
             }
         };
         Ok(TextWriter { kind })

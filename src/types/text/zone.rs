@@ -98,10 +98,7 @@ impl Zone {
     pub fn offset_at(&self, instant_micros: i64) -> i32 {
         match self.0 {
             Kind::Fixed(seconds) => seconds,
-            Kind::Named(tz) => tz
-                .offset_from_utc_datetime(&naive(instant_micros))
-                .fix()
-                .local_minus_utc(),
+            Kind::Named(tz) => tz.offset_from_utc_datetime(&naive(instant_micros)).fix().local_minus_utc(),
         }
     }
 
@@ -113,9 +110,7 @@ impl Zone {
     /// The instant at which the wall clock shows `local_micros`: in a gap, by the offset before it; of two, by standard time.
     pub fn instant_of_local(&self, local_micros: i64) -> i64 {
         let Kind::Named(tz) = self.0 else {
-            let Kind::Fixed(seconds) = self.0 else {
-                unreachable!("a zone is named or fixed")
-            };
+            let Kind::Fixed(seconds) = self.0 else { unreachable!("a zone is named or fixed") };
             return local_micros.saturating_sub(i64::from(seconds) * MICROS_PER_SECOND);
         };
         let local = naive(local_micros);
@@ -155,20 +150,14 @@ pub fn read_offset(text: &str) -> Option<i32> {
 fn naive(micros: i64) -> NaiveDateTime {
     const EDGE_MICROS: i64 = 8_000_000_000_000 * MICROS_PER_SECOND;
     let clamped = micros.clamp(-EDGE_MICROS, EDGE_MICROS);
-    DateTime::from_timestamp_micros(clamped)
-        .expect("the edge is within chrono's calendar")
-        .naive_utc()
+    DateTime::from_timestamp_micros(clamped).expect("the edge is within chrono's calendar").naive_utc()
 }
 
 /// `america/new_york` as IANA writes it.
 fn capitalized(lower: &str) -> String {
     let mut start = true;
     let capital = |character: char| {
-        let result = if start {
-            character.to_ascii_uppercase()
-        } else {
-            character
-        };
+        let result = if start { character.to_ascii_uppercase() } else { character };
         start = !character.is_ascii_alphanumeric();
         result
     };
@@ -176,10 +165,7 @@ fn capitalized(lower: &str) -> String {
 }
 
 fn unknown(name: &str) -> Error {
-    Error::new(
-        SqlState::INVALID_PARAMETER_VALUE,
-        format!("time zone \"{name}\" not recognized"),
-    )
+    Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("time zone \"{name}\" not recognized"))
 }
 
 #[cfg(test)]

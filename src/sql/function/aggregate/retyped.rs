@@ -40,11 +40,7 @@ impl Hash for Retyped {
 impl Retyped {
     fn inner_field(&self, fields: &[FieldRef]) -> DataFusionResult<FieldRef> {
         let types: Vec<DataType> = fields.iter().map(|field| field.data_type().clone()).collect();
-        Ok(Arc::new(Field::new(
-            self.inner.name(),
-            self.inner.return_type(&types)?,
-            true,
-        )))
+        Ok(Arc::new(Field::new(self.inner.name(), self.inner.return_type(&types)?, true)))
     }
 }
 
@@ -68,10 +64,7 @@ impl AggregateUDFImpl for Retyped {
     fn accumulator(&self, args: AccumulatorArgs) -> DataFusionResult<Box<dyn Accumulator>> {
         let return_field = self.inner_field(args.expr_fields)?;
         let inner = self.inner.accumulator(AccumulatorArgs { return_field, ..args })?;
-        Ok(Box::new(Cast {
-            inner,
-            result: self.result.clone(),
-        }))
+        Ok(Box::new(Cast { inner, result: self.result.clone() }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> DataFusionResult<Vec<FieldRef>> {

@@ -34,29 +34,17 @@ pub struct Total {
 
 impl Total {
     pub fn sum() -> Self {
-        Total {
-            mean: false,
-            signature: Signature::user_defined(Volatility::Immutable),
-        }
+        Total { mean: false, signature: Signature::user_defined(Volatility::Immutable) }
     }
 
     pub fn average() -> Self {
-        Total {
-            mean: true,
-            signature: Signature::user_defined(Volatility::Immutable),
-        }
+        Total { mean: true, signature: Signature::user_defined(Volatility::Immutable) }
     }
 
     fn parts(&self, argument: &DataType, result: &DataType) -> Result<Parts> {
         let accumulates = Accumulates::sum_of(argument)?;
         let sums = Accumulator::new(accumulates);
-        Ok(Parts {
-            accumulates,
-            sums,
-            counts: vec![],
-            mean: self.mean,
-            result: result.clone(),
-        })
+        Ok(Parts { accumulates, sums, counts: vec![], mean: self.mean, result: result.clone() })
     }
 }
 
@@ -110,11 +98,7 @@ impl AggregateUDFImpl for Total {
         let mut parts = self.parts(&argument, args.return_type())?;
         parts.grow(1);
         Ok(match args.is_distinct {
-            true => Box::new(Distinct {
-                argument,
-                values: HashSet::new(),
-                parts,
-            }),
+            true => Box::new(Distinct { argument, values: HashSet::new(), parts }),
             false => Box::new(Single(parts)),
         })
     }
@@ -123,19 +107,10 @@ impl AggregateUDFImpl for Total {
         let argument = args.input_fields[0].data_type();
         if args.is_distinct {
             let list = DataType::List(Arc::new(Field::new("item", argument.clone(), true)));
-            return Ok(vec![Arc::new(Field::new(
-                format!("{}[distinct]", args.name),
-                list,
-                false,
-            ))]);
+            return Ok(vec![Arc::new(Field::new(format!("{}[distinct]", args.name), list, false))]);
         }
-        let types = Accumulates::sum_of(argument)?
-            .state_types()
-            .into_iter()
-            .chain([DataType::Int64]);
-        let named = types
-            .enumerate()
-            .map(|(place, found)| Field::new(format!("{}[{place}]", args.name), found, false));
+        let types = Accumulates::sum_of(argument)?.state_types().into_iter().chain([DataType::Int64]);
+        let named = types.enumerate().map(|(place, found)| Field::new(format!("{}[{place}]", args.name), found, false));
         Ok(named.map(Arc::new).collect())
     }
 
@@ -306,11 +281,7 @@ impl RowAccumulator for Single {
     }
 
     fn state(&mut self) -> DataFusionResult<Vec<ScalarValue>> {
-        self.0
-            .columns()
-            .iter()
-            .map(|column| ScalarValue::try_from_array(column, 0))
-            .collect()
+        self.0.columns().iter().map(|column| ScalarValue::try_from_array(column, 0)).collect()
     }
 
     fn size(&self) -> usize {

@@ -87,19 +87,13 @@ impl AggregateUDFImpl for Spread {
 
     fn accumulator(&self, args: AccumulatorArgs) -> DataFusionResult<Box<dyn Accumulator>> {
         if args.is_distinct {
-            return Err(
-                Error::unsupported(format!("{}(DISTINCT ...) is not supported", self.name))
-                    .with_hint("Aggregate over a subquery with SELECT DISTINCT.")
-                    .into(),
-            );
+            return Err(Error::unsupported(format!("{}(DISTINCT ...) is not supported", self.name))
+                .with_hint("Aggregate over a subquery with SELECT DISTINCT.")
+                .into());
         }
         let argument = args.exprs[0].data_type(args.schema)?;
         Ok(match argument.is_floating() {
-            true => Box::new(Floats {
-                population: self.population,
-                root: self.root,
-                ..Default::default()
-            }),
+            true => Box::new(Floats { population: self.population, root: self.root, ..Default::default() }),
             false => Box::new(Numbers {
                 population: self.population,
                 root: self.root,
@@ -117,11 +111,7 @@ impl AggregateUDFImpl for Spread {
             false => DataType::Decimal256(76, 0),
         };
         let field = |part: &str, found: DataType| Arc::new(Field::new(format!("{}[{part}]", args.name), found, true));
-        Ok(vec![
-            field("count", DataType::Int64),
-            field("sum", sums.clone()),
-            field("squares", sums),
-        ])
+        Ok(vec![field("count", DataType::Int64), field("sum", sums.clone()), field("squares", sums)])
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -147,24 +137,15 @@ impl Numbers {
             _ => {
                 let integers = cast(values, &DataType::Int64)?;
                 let integers = integers.as_primitive::<Int64Type>();
-                integers
-                    .iter()
-                    .map(|value| value.map(|value| i256::from_i128(value.into())))
-                    .collect()
+                integers.iter().map(|value| value.map(|value| i256::from_i128(value.into()))).collect()
             }
         };
         let signed = i256::from_i128(sign.into());
         for value in wide.iter().flatten() {
             self.count += sign;
-            self.sum = self
-                .sum
-                .checked_add(value.wrapping_mul(signed))
-                .ok_or_else(out_of_range)?;
+            self.sum = self.sum.checked_add(value.wrapping_mul(signed)).ok_or_else(out_of_range)?;
             let square = value.checked_mul(value).ok_or_else(out_of_range)?;
-            self.squares = self
-                .squares
-                .checked_add(square.wrapping_mul(signed))
-                .ok_or_else(out_of_range)?;
+            self.squares = self.squares.checked_add(square.wrapping_mul(signed)).ok_or_else(out_of_range)?;
         }
         Ok(())
     }
@@ -176,18 +157,15 @@ impl Numbers {
         }
         let count = i256::from_i128(self.count.into());
         let scaled = || -> Option<i256> {
-            let spread = count
-                .checked_mul(self.squares)?
-                .checked_sub(self.sum.checked_mul(self.sum)?)?;
+            let spread = count.checked_mul(self.squares)?.checked_sub(self.sum.checked_mul(self.sum)?)?;
             let divisor = count.checked_mul(i256::from_i128(divisor.into()))?;
             let digits = 2 * if self.root { RESULT_SCALE } else { RESULT_SCALE / 2 } - 2 * self.scale;
             let ten = i256::from_i128(10);
             Some(match digits {
                 up @ 0.. => round_wide_half_away(spread.checked_mul(ten.checked_pow(up as u32)?)?, divisor),
-                down => round_wide_half_away(
-                    spread,
-                    divisor.checked_mul(ten.checked_pow(down.unsigned_abs().into())?)?,
-                ),
+                down => {
+                    round_wide_half_away(spread, divisor.checked_mul(ten.checked_pow(down.unsigned_abs().into())?)?)
+                }
             })
         };
         let scaled = scaled().ok_or_else(out_of_range)?;
@@ -223,11 +201,7 @@ impl Accumulator for Numbers {
 
     fn state(&mut self) -> DataFusionResult<Vec<ScalarValue>> {
         let wide = |value| ScalarValue::Decimal256(Some(value), 76, 0);
-        Ok(vec![
-            ScalarValue::Int64(Some(self.count)),
-            wide(self.sum),
-            wide(self.squares),
-        ])
+        Ok(vec![ScalarValue::Int64(Some(self.count)), wide(self.sum), wide(self.squares)])
     }
 
     fn evaluate(&mut self) -> DataFusionResult<ScalarValue> {
@@ -292,11 +266,7 @@ impl Floats {
         let (sum, squares) = (Pair::of(&self.sum)?, Pair::of(&self.squares)?);
         let count = self.count as f64;
         let spread = squares.times(Pair(count, 0.0)).minus(sum.times(sum));
-        let variance = if spread.is_nan() {
-            spread
-        } else {
-            spread.max(0.0) / (count * divisor as f64)
-        };
+        let variance = if spread.is_nan() { spread } else { spread.max(0.0) / (count * divisor as f64) };
         Ok(Some(if self.root { variance.sqrt() } else { variance }))
     }
 }
@@ -333,11 +303,7 @@ impl Accumulator for Floats {
             sum.to_bytes(&mut bytes);
             ScalarValue::Binary(Some(bytes))
         };
-        Ok(vec![
-            ScalarValue::Int64(Some(self.count)),
-            bytes(&self.sum),
-            bytes(&self.squares),
-        ])
+        Ok(vec![ScalarValue::Int64(Some(self.count)), bytes(&self.sum), bytes(&self.squares)])
     }
 
     fn evaluate(&mut self) -> DataFusionResult<ScalarValue> {

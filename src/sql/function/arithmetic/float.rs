@@ -81,9 +81,7 @@ where
     if !has_nan {
         return Ok(result.clone());
     }
-    Ok(Arc::new(unary::<T, _, T>(results, |value| {
-        if value.into().is_nan() { nan } else { value }
-    })))
+    Ok(Arc::new(unary::<T, _, T>(results, |value| if value.into().is_nan() { nan } else { value })))
 }
 
 pub fn negate(call: &Call) -> Result<ArrayRef> {
@@ -109,11 +107,7 @@ pub fn power_of(base: f64, exponent: f64) -> Result<f64> {
     if base < 0.0 && exponent.fract() != 0.0 && exponent.is_finite() {
         return not_real("a negative number raised to a non-integer power yields a complex result");
     }
-    checked(
-        base.powf(exponent),
-        base.is_infinite() || exponent.is_infinite(),
-        base == 0.0,
-    )
+    checked(base.powf(exponent), base.is_infinite() || exponent.is_infinite(), base == 0.0)
 }
 
 /// The result of a function, if it did not overflow or underflow: infinite only from infinite, zero only from zero.

@@ -157,9 +157,5 @@ fn shifted<T: ArrowPrimitiveType>(
     shift: fn(T::Native, u32) -> T::Native,
 ) -> ArrayRef {
     let pairs = values.as_primitive::<T>().iter().zip(by);
-    Arc::new(
-        pairs
-            .map(|(value, by)| Some(shift(value?, by? as u32)))
-            .collect::<PrimitiveArray<T>>(),
-    )
+    Arc::new(pairs.map(|(value, by)| Some(shift(value?, by? as u32))).collect::<PrimitiveArray<T>>())
 }

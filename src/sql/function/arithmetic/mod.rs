@@ -40,14 +40,9 @@ type Kernel = super::definition::Kernel;
 /// The overloads that every operator on numbers has; `shape` says what scale the result has. (That a float4 beside
 /// anything but itself is widened, [`select`](crate::sql::coerce::select) knows.)
 fn on_numbers(int: Kernel, float: Kernel, exact: Kernel, shape: super::definition::Gives) -> Vec<Overload> {
-    let mut overloads: Vec<Overload> = [Int2, Int4, Int8]
-        .map(|t| Overload::of([t.clone(), t.clone()], t, int))
-        .to_vec();
-    overloads.push(Overload::new(
-        [Numeric(None), Numeric(None)].map(Parameter::Is),
-        shape,
-        exact,
-    ));
+    let mut overloads: Vec<Overload> =
+        [Int2, Int4, Int8].map(|t| Overload::of([t.clone(), t.clone()], t, int).on_datums()).to_vec();
+    overloads.push(Overload::new([Numeric(None), Numeric(None)].map(Parameter::Is), shape, exact));
     overloads.push(Overload::of([Float4, Float4], Float4, float));
     overloads.push(Overload::of([Float8, Float8], Float8, float));
     overloads
@@ -74,12 +69,8 @@ fn plus() -> Vec<Overload> {
 }
 
 fn minus() -> Vec<Overload> {
-    let mut overloads = on_numbers(
-        integer::subtract,
-        float::subtract,
-        numeric::subtract,
-        Gives::From(numeric::sum_type),
-    );
+    let mut overloads =
+        on_numbers(integer::subtract, float::subtract, numeric::subtract, Gives::From(numeric::sum_type));
     overloads.extend([
         Overload::of([Date, Date], Int4, moment::date_minus_date),
         Overload::of([Date, Int4], Date, moment::date_minus_days),
@@ -96,39 +87,26 @@ fn minus() -> Vec<Overload> {
 }
 
 fn times() -> Vec<Overload> {
-    let mut overloads = on_numbers(
-        integer::multiply,
-        float::multiply,
-        numeric::multiply,
-        Gives::From(numeric::product_type),
-    );
+    let mut overloads =
+        on_numbers(integer::multiply, float::multiply, numeric::multiply, Gives::From(numeric::product_type));
     overloads.push(Overload::of([Interval, Float8], Interval, span::times));
     overloads.push(Overload::of([Float8, Interval], Interval, span::times_swapped));
     overloads
 }
 
 fn divided() -> Vec<Overload> {
-    let mut overloads = on_numbers(
-        integer::divide,
-        float::divide,
-        numeric::divide,
-        Gives::From(numeric::quotient_type),
-    );
+    let mut overloads =
+        on_numbers(integer::divide, float::divide, numeric::divide, Gives::From(numeric::quotient_type));
     overloads.push(Overload::of([Interval, Float8], Interval, span::divided));
     overloads
 }
 
 /// Also the function `mod`.
 pub fn remainder() -> Vec<Overload> {
-    let mut overloads: Vec<Overload> = [Int2, Int4, Int8]
-        .map(|t| Overload::of([t.clone(), t.clone()], t, integer::remainder))
-        .to_vec();
+    let mut overloads: Vec<Overload> =
+        [Int2, Int4, Int8].map(|t| Overload::of([t.clone(), t.clone()], t, integer::remainder)).to_vec();
     let numerics = [Numeric(None), Numeric(None)].map(Parameter::Is);
-    overloads.push(Overload::new(
-        numerics,
-        Gives::From(numeric::remainder_type),
-        numeric::remainder,
-    ));
+    overloads.push(Overload::new(numerics, Gives::From(numeric::remainder_type), numeric::remainder));
     overloads
 }
 
@@ -142,27 +120,18 @@ pub fn power() -> Vec<Overload> {
 }
 
 fn bits(kernel: Kernel) -> Vec<Overload> {
-    [Int2, Int4, Int8]
-        .map(|t| Overload::of([t.clone(), t.clone()], t, kernel))
-        .to_vec()
+    [Int2, Int4, Int8].map(|t| Overload::of([t.clone(), t.clone()], t, kernel)).to_vec()
 }
 
 fn shifts(kernel: Kernel) -> Vec<Overload> {
-    [Int2, Int4, Int8]
-        .map(|t| Overload::of([t.clone(), Int4], t, kernel))
-        .to_vec()
+    [Int2, Int4, Int8].map(|t| Overload::of([t.clone(), Int4], t, kernel)).to_vec()
 }
 
 fn negated() -> Vec<Overload> {
-    let mut overloads: Vec<Overload> = [Int2, Int4, Int8]
-        .map(|t| Overload::of([t.clone()], t, integer::negate))
-        .to_vec();
+    let mut overloads: Vec<Overload> =
+        [Int2, Int4, Int8].map(|t| Overload::of([t.clone()], t, integer::negate)).to_vec();
     let same = |arguments: &[crate::sql::coerce::Argument]| Ok(arguments[0].sql_type.clone());
-    overloads.push(Overload::new(
-        [Parameter::Is(Numeric(None))],
-        Gives::From(same),
-        numeric::negate,
-    ));
+    overloads.push(Overload::new([Parameter::Is(Numeric(None))], Gives::From(same), numeric::negate));
     overloads.push(Overload::of([Float8], Float8, float::negate));
     overloads.push(Overload::of([Float4], Float4, float::negate));
     overloads.push(Overload::of([Interval], Interval, span::negate));

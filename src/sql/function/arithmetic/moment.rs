@@ -39,9 +39,7 @@ pub fn add_months(micros: i64, months: i32) -> Result<i64> {
     let (year, month) = (total.div_euclid(12), total.rem_euclid(12) as u32 + 1);
     let day = clock.day.min(days_in_month(year, month));
     checked_micros(
-        days_of_date(year, month, day)
-            .checked_mul(MICROS_PER_DAY)
-            .and_then(|date| date.checked_add(clock.micros)),
+        days_of_date(year, month, day).checked_mul(MICROS_PER_DAY).and_then(|date| date.checked_add(clock.micros)),
     )
 }
 
@@ -52,11 +50,7 @@ pub fn add_interval(micros: i64, interval: Interval) -> Result<i64> {
     }
     let later = add_months(micros, interval.months)?;
     let days = i64::from(interval.days) * MICROS_PER_DAY;
-    checked_micros(
-        later
-            .checked_add(days)
-            .and_then(|later| later.checked_add(interval.nanoseconds / 1000)),
-    )
+    checked_micros(later.checked_add(days).and_then(|later| later.checked_add(interval.nanoseconds / 1000)))
 }
 
 /// The same on a zone's wall clock: a day may have 23 or 25 hours.
@@ -73,11 +67,7 @@ pub fn add_interval_in_zone(instant: i64, interval: Interval, zone: &Zone) -> Re
 }
 
 fn negated(interval: Interval) -> Result<Interval> {
-    let Interval {
-        months,
-        days,
-        nanoseconds,
-    } = interval;
+    let Interval { months, days, nanoseconds } = interval;
     super::checked_interval(months.checked_neg(), days.checked_neg(), nanoseconds.checked_neg())
 }
 
@@ -95,9 +85,7 @@ fn plus_days(date: Date, days: i32, sign: i64) -> Result<Date> {
         return Ok(date);
     }
     let later = i64::from(date.0) + sign * i64::from(days);
-    let known = i32::try_from(later)
-        .ok()
-        .filter(|days| (-2_440_588..2_145_042_541).contains(days));
+    let known = i32::try_from(later).ok().filter(|days| (-2_440_588..2_145_042_541).contains(days));
     known.map(Date).ok_or_else(|| out_of_range("date"))
 }
 
@@ -115,79 +103,53 @@ pub fn date_minus_days(call: &Call) -> Result<ArrayRef> {
 
 pub fn date_minus_date(call: &Call) -> Result<ArrayRef> {
     map2(call, |left: Date, right: Date| {
-        if [left.0, right.0]
-            .iter()
-            .any(|days| *days == i32::MAX || *days == i32::MIN)
-        {
-            return Err(Error::new(
-                SqlState::DATETIME_FIELD_OVERFLOW,
-                "cannot subtract infinite dates",
-            ));
+        if [left.0, right.0].iter().any(|days| *days == i32::MAX || *days == i32::MIN) {
+            return Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "cannot subtract infinite dates"));
         }
         left.0.checked_sub(right.0).ok_or_else(|| out_of_range("date"))
     })
 }
 
 pub fn date_plus_interval(call: &Call) -> Result<ArrayRef> {
-    map2(call, |date: Date, interval: Interval| {
-        add_interval(date_micros(date)?, interval).map(Timestamp)
-    })
+    map2(call, |date: Date, interval: Interval| add_interval(date_micros(date)?, interval).map(Timestamp))
 }
 
 pub fn interval_plus_date(call: &Call) -> Result<ArrayRef> {
-    map2(call, |interval: Interval, date: Date| {
-        add_interval(date_micros(date)?, interval).map(Timestamp)
-    })
+    map2(call, |interval: Interval, date: Date| add_interval(date_micros(date)?, interval).map(Timestamp))
 }
 
 pub fn date_minus_interval(call: &Call) -> Result<ArrayRef> {
-    map2(call, |date: Date, interval: Interval| {
-        add_interval(date_micros(date)?, negated(interval)?).map(Timestamp)
-    })
+    map2(call, |date: Date, interval: Interval| add_interval(date_micros(date)?, negated(interval)?).map(Timestamp))
 }
 
 pub fn date_plus_time(call: &Call) -> Result<ArrayRef> {
-    map2(call, |date: Date, time: Time| {
-        checked_micros(date_micros(date)?.checked_add(time.0)).map(Timestamp)
-    })
+    map2(call, |date: Date, time: Time| checked_micros(date_micros(date)?.checked_add(time.0)).map(Timestamp))
 }
 
 pub fn time_plus_date(call: &Call) -> Result<ArrayRef> {
-    map2(call, |time: Time, date: Date| {
-        checked_micros(date_micros(date)?.checked_add(time.0)).map(Timestamp)
-    })
+    map2(call, |time: Time, date: Date| checked_micros(date_micros(date)?.checked_add(time.0)).map(Timestamp))
 }
 
 pub fn timestamp_plus_interval(call: &Call) -> Result<ArrayRef> {
-    map2(call, |moment: Timestamp, interval: Interval| {
-        add_interval(moment.0, interval).map(Timestamp)
-    })
+    map2(call, |moment: Timestamp, interval: Interval| add_interval(moment.0, interval).map(Timestamp))
 }
 
 pub fn interval_plus_timestamp(call: &Call) -> Result<ArrayRef> {
-    map2(call, |interval: Interval, moment: Timestamp| {
-        add_interval(moment.0, interval).map(Timestamp)
-    })
+    map2(call, |interval: Interval, moment: Timestamp| add_interval(moment.0, interval).map(Timestamp))
 }
 
 pub fn timestamp_minus_interval(call: &Call) -> Result<ArrayRef> {
-    map2(call, |moment: Timestamp, interval: Interval| {
-        add_interval(moment.0, negated(interval)?).map(Timestamp)
-    })
+    map2(call, |moment: Timestamp, interval: Interval| add_interval(moment.0, negated(interval)?).map(Timestamp))
 }
 
 pub fn timestamptz_plus_interval(call: &Call) -> Result<ArrayRef> {
     let zone = call.zone()?;
-    map2(call, |moment: Timestamp, interval: Interval| {
-        add_interval_in_zone(moment.0, interval, &zone).map(Timestamp)
-    })
+    map2(call, |moment: Timestamp, interval: Interval| add_interval_in_zone(moment.0, interval, &zone).map(Timestamp))
 }
 
 pub fn interval_plus_timestamptz(call: &Call) -> Result<ArrayRef> {
     let zone = call.zone()?;
-    map2(call, |interval: Interval, moment: Timestamp| {
-        add_interval_in_zone(moment.0, interval, &zone).map(Timestamp)
-    })
+    map2(call, |interval: Interval, moment: Timestamp| add_interval_in_zone(moment.0, interval, &zone).map(Timestamp))
 }
 
 pub fn timestamptz_minus_interval(call: &Call) -> Result<ArrayRef> {
@@ -200,10 +162,7 @@ pub fn timestamptz_minus_interval(call: &Call) -> Result<ArrayRef> {
 /// Days and time; months are never made of a difference.
 pub fn subtract_moments(left: i64, right: i64) -> Result<Interval> {
     if is_infinite(left) || is_infinite(right) {
-        return Err(Error::new(
-            SqlState::DATETIME_FIELD_OVERFLOW,
-            "cannot subtract infinite timestamps",
-        ));
+        return Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "cannot subtract infinite timestamps"));
     }
     let micros = left.checked_sub(right).ok_or_else(|| out_of_range("interval"))?;
     let days = i32::try_from(micros / MICROS_PER_DAY).ok();
@@ -211,9 +170,7 @@ pub fn subtract_moments(left: i64, right: i64) -> Result<Interval> {
 }
 
 pub fn timestamp_minus_timestamp(call: &Call) -> Result<ArrayRef> {
-    map2(call, |left: Timestamp, right: Timestamp| {
-        subtract_moments(left.0, right.0)
-    })
+    map2(call, |left: Timestamp, right: Timestamp| subtract_moments(left.0, right.0))
 }
 
 /// The clock goes round at midnight.
@@ -222,25 +179,17 @@ fn turned(time: Time, micros: i64) -> Time {
 }
 
 pub fn time_plus_interval(call: &Call) -> Result<ArrayRef> {
-    map2(call, |time: Time, interval: Interval| {
-        Ok(turned(time, interval.nanoseconds / 1000))
-    })
+    map2(call, |time: Time, interval: Interval| Ok(turned(time, interval.nanoseconds / 1000)))
 }
 
 pub fn interval_plus_time(call: &Call) -> Result<ArrayRef> {
-    map2(call, |interval: Interval, time: Time| {
-        Ok(turned(time, interval.nanoseconds / 1000))
-    })
+    map2(call, |interval: Interval, time: Time| Ok(turned(time, interval.nanoseconds / 1000)))
 }
 
 pub fn time_minus_interval(call: &Call) -> Result<ArrayRef> {
-    map2(call, |time: Time, interval: Interval| {
-        Ok(turned(time, -(interval.nanoseconds / 1000)))
-    })
+    map2(call, |time: Time, interval: Interval| Ok(turned(time, -(interval.nanoseconds / 1000))))
 }
 
 pub fn time_minus_time(call: &Call) -> Result<ArrayRef> {
-    map2(call, |left: Time, right: Time| {
-        Ok(Interval::new(0, 0, (left.0 - right.0) * 1000))
-    })
+    map2(call, |left: Time, right: Time| Ok(Interval::new(0, 0, (left.0 - right.0) * 1000)))
 }

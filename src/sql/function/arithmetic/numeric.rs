@@ -114,11 +114,8 @@ pub fn divide(call: &Call) -> Result<ArrayRef> {
         wide: |a, b, s| {
             let power = i256::from_i128(10).checked_pow(u32::try_from(s.result + s.right - s.left).ok()?)?;
             let numerator = a.checked_mul(power)?;
-            let (numerator, denominator) = if b < i256::ZERO {
-                (numerator.wrapping_neg(), b.wrapping_neg())
-            } else {
-                (numerator, b)
-            };
+            let (numerator, denominator) =
+                if b < i256::ZERO { (numerator.wrapping_neg(), b.wrapping_neg()) } else { (numerator, b) };
             Some(round_wide_half_away(numerator, denominator))
         },
         divides: true,
@@ -155,18 +152,12 @@ pub fn scale_of(data_type: &DataType) -> i8 {
 
 fn run(call: &Call, operation: &Operation) -> Result<ArrayRef> {
     let (left, right) = (call.array(0), call.array(1));
-    let scales = Scales {
-        left: scale_of(left.data_type()),
-        right: scale_of(right.data_type()),
-        result: scale_of(call.result),
-    };
+    let scales =
+        Scales { left: scale_of(left.data_type()), right: scale_of(right.data_type()), result: scale_of(call.result) };
     match (left.data_type(), right.data_type(), call.result) {
         (DataType::Decimal128(..), DataType::Decimal128(..), DataType::Decimal128(precision, _)) => {
             let limit = POWERS[usize::from(*precision)];
-            let pairs = left
-                .as_primitive::<Decimal128Type>()
-                .iter()
-                .zip(right.as_primitive::<Decimal128Type>());
+            let pairs = left.as_primitive::<Decimal128Type>().iter().zip(right.as_primitive::<Decimal128Type>());
             let rows = pairs.map(|(a, b)| match (a, b) {
                 (Some(a), Some(b)) => narrow(a, b, scales, operation, limit).map(Some),
                 _ => Ok(None),
@@ -194,9 +185,7 @@ fn narrow(a: i128, b: i128, scales: Scales, operation: &Operation, limit: i128) 
         Some(value) => Some(value),
         None => (operation.wide)(i256::from_i128(a), i256::from_i128(b), scales).and_then(i256::to_i128),
     };
-    value
-        .filter(|value| value.unsigned_abs() < limit.unsigned_abs())
-        .ok_or_else(out_of_range)
+    value.filter(|value| value.unsigned_abs() < limit.unsigned_abs()).ok_or_else(out_of_range)
 }
 
 fn wide(a: i256, b: i256, scales: Scales, operation: &Operation, limit: i256) -> Result<i256> {
@@ -211,11 +200,7 @@ fn wide(a: i256, b: i256, scales: Scales, operation: &Operation, limit: i256) ->
 pub fn widened(array: &ArrayRef) -> Decimal256Array {
     match array.data_type() {
         DataType::Decimal256(..) => array.as_primitive::<Decimal256Type>().clone(),
-        _ => array
-            .as_primitive::<Decimal128Type>()
-            .iter()
-            .map(|value| value.map(i256::from_i128))
-            .collect(),
+        _ => array.as_primitive::<Decimal128Type>().iter().map(|value| value.map(i256::from_i128)).collect(),
     }
 }
 
@@ -224,13 +209,9 @@ pub fn narrowed(values: Decimal256Array, data_type: &DataType) -> Result<ArrayRe
     match data_type {
         DataType::Decimal256(..) => Ok(Arc::new(values.with_data_type(data_type.clone()))),
         _ => {
-            let rows = values
-                .iter()
-                .map(|value| value.map(|value| value.to_i128().ok_or_else(out_of_range)).transpose());
-            Ok(Arc::new(
-                rows.collect::<Result<Decimal128Array>>()?
-                    .with_data_type(data_type.clone()),
-            ))
+            let rows =
+                values.iter().map(|value| value.map(|value| value.to_i128().ok_or_else(out_of_range)).transpose());
+            Ok(Arc::new(rows.collect::<Result<Decimal128Array>>()?.with_data_type(data_type.clone())))
         }
     }
 }
@@ -241,22 +222,17 @@ pub fn to_float(value: i128, scale: i8) -> f64 {
     if value.unsigned_abs() <= EXACT && (0..=22).contains(&scale) {
         return value as f64 / 10f64.powi(i32::from(scale));
     }
-    format!("{value}e{}", -i32::from(scale))
-        .parse()
-        .expect("digits with an exponent are a number")
+    format!("{value}e{}", -i32::from(scale)).parse().expect("digits with an exponent are a number")
 }
 
 /// Whole exponents by multiplication, others through float8; the result is plain numeric.
 pub fn power(call: &Call) -> Result<ArrayRef> {
     let (bases, exponents) = (widened(call.array(0)), widened(call.array(1)));
     let (base_scale, exponent_scale) = (scale_of(call.array(0).data_type()), scale_of(call.array(1).data_type()));
-    let rows = bases
-        .iter()
-        .zip(&exponents)
-        .map(|(base, exponent)| match (base, exponent) {
-            (Some(base), Some(exponent)) => power_of_one(base, base_scale, exponent, exponent_scale).map(Some),
-            _ => Ok(None),
-        });
+    let rows = bases.iter().zip(&exponents).map(|(base, exponent)| match (base, exponent) {
+        (Some(base), Some(exponent)) => power_of_one(base, base_scale, exponent, exponent_scale).map(Some),
+        _ => Ok(None),
+    });
     narrowed(rows.collect::<Result<Decimal256Array>>()?, call.result)
 }
 
@@ -266,16 +242,9 @@ const POWER_SCALE: i8 = 24;
 fn power_of_one(base: i256, base_scale: i8, exponent: i256, exponent_scale: i8) -> Result<i256> {
     let whole = rescale_wide(exponent, exponent_scale, 0)
         .filter(|whole| rescale_wide(*whole, 0, exponent_scale) == Some(exponent));
-    let count = whole
-        .and_then(i256::to_i128)
-        .filter(|count| count.unsigned_abs() <= 1 << 20);
+    let count = whole.and_then(i256::to_i128).filter(|count| count.unsigned_abs() <= 1 << 20);
     let in_float = || {
-        let float = |value: i256, scale| {
-            value
-                .to_i128()
-                .map(|value| to_float(value, scale))
-                .ok_or_else(out_of_range)
-        };
+        let float = |value: i256, scale| value.to_i128().map(|value| to_float(value, scale)).ok_or_else(out_of_range);
         let result = power_of(float(base, base_scale)?, float(exponent, exponent_scale)?)?;
         let digits = crate::types::text::Digits::read(&format!("{result:e}"))?.ok_or_else(out_of_range)?;
         digits.with_scale(QUOTIENT_SCALE).ok_or_else(out_of_range)

@@ -44,24 +44,16 @@ pub fn subtract(call: &Call) -> Result<ArrayRef> {
 
 pub fn negate(call: &Call) -> Result<ArrayRef> {
     map1(call, |a: IntervalMonthDayNano| {
-        checked_interval(
-            a.months.checked_neg(),
-            a.days.checked_neg(),
-            a.nanoseconds.checked_neg(),
-        )
+        checked_interval(a.months.checked_neg(), a.days.checked_neg(), a.nanoseconds.checked_neg())
     })
 }
 
 pub fn times(call: &Call) -> Result<ArrayRef> {
-    map2(call, |span: IntervalMonthDayNano, factor: f64| {
-        multiply_interval(span, |part| part * factor)
-    })
+    map2(call, |span: IntervalMonthDayNano, factor: f64| multiply_interval(span, |part| part * factor))
 }
 
 pub fn times_swapped(call: &Call) -> Result<ArrayRef> {
-    map2(call, |factor: f64, span: IntervalMonthDayNano| {
-        multiply_interval(span, |part| part * factor)
-    })
+    map2(call, |factor: f64, span: IntervalMonthDayNano| multiply_interval(span, |part| part * factor))
 }
 
 pub fn divided(call: &Call) -> Result<ArrayRef> {

@@ -45,10 +45,7 @@ pub fn cast_array(
         (Float4 | Float8, Int2 | Int4 | Int8) => number::float_to_integer(array, &target),
         (Float4 | Float8, Float4 | Float8) => number::between_floats(array, &target),
         (Bool, Int4) => Ok(compute::cast(array, &target)?),
-        (Int4, Bool) => Ok(Arc::new(BooleanArray::from_unary(
-            array.as_primitive::<Int32Type>(),
-            |value| value != 0,
-        ))),
+        (Int4, Bool) => Ok(Arc::new(BooleanArray::from_unary(array.as_primitive::<Int32Type>(), |value| value != 0))),
         (Date | Time | Timestamp | Timestamptz | Interval, _) => time::cast_moment(array, from, to, style),
         (Array(a), Array(b)) => cast_elements(array.as_list(), a, b, context, style),
         (Json | Jsonb, Json | Jsonb) => parse(array.as_string(), to, style),
@@ -70,10 +67,7 @@ fn is_text(sql_type: &SqlType) -> bool {
 /// The padding of char(n) means nothing outside of it.
 fn unpadded(array: &ArrayRef, from: &SqlType) -> ArrayRef {
     let SqlType::Char(_) = from else { return array.clone() };
-    let trimmed = array
-        .as_string::<i32>()
-        .iter()
-        .map(|value| value.map(|text| text.trim_end_matches(' ')));
+    let trimmed = array.as_string::<i32>().iter().map(|value| value.map(|text| text.trim_end_matches(' ')));
     Arc::new(trimmed.collect::<StringArray>())
 }
 
@@ -142,12 +136,7 @@ fn cast_elements(
     style: &TextStyle,
 ) -> Result<ArrayRef> {
     let items = cast_array(list.values(), from, to, context, style)?;
-    Ok(Arc::new(ListArray::new(
-        item_field(to),
-        list.offsets().clone(),
-        items,
-        list.nulls().cloned(),
-    )))
+    Ok(Arc::new(ListArray::new(item_field(to), list.offsets().clone(), items, list.nulls().cloned())))
 }
 
 /// A jsonb scalar as the SQL type of its kind.
@@ -185,9 +174,7 @@ fn cast_oid(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
         // A negative int4 is an OID of the upper half, bit by bit, in both directions.
         (DataType::Int32, DataType::UInt32) => {
             let values = array.as_primitive::<Int32Type>();
-            Ok(Arc::new(values.unary::<_, datafusion::arrow::datatypes::UInt32Type>(
-                |value| value as u32,
-            )))
+            Ok(Arc::new(values.unary::<_, datafusion::arrow::datatypes::UInt32Type>(|value| value as u32)))
         }
         (DataType::UInt32, DataType::Int32) => {
             let values: &UInt32Array = array.as_primitive();
@@ -196,11 +183,8 @@ fn cast_oid(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
         }
         (DataType::Int64, DataType::UInt32) => {
             let values = array.as_primitive::<Int64Type>().iter();
-            let cast = values.map(|value| {
-                value
-                    .map(|value| u32::try_from(value).map_err(|_| out_of_range("OID")))
-                    .transpose()
-            });
+            let cast = values
+                .map(|value| value.map(|value| u32::try_from(value).map_err(|_| out_of_range("OID"))).transpose());
             Ok(Arc::new(cast.collect::<Result<UInt32Array>>()?))
         }
         _ => Ok(compute::cast(array, target)?),

@@ -41,12 +41,7 @@ pub struct Cast {
 
 impl Cast {
     pub fn call(argument: Expr, from: SqlType, to: SqlType, context: CastContext) -> Expr {
-        let cast = Cast {
-            from,
-            to,
-            context,
-            signature: Signature::user_defined(Volatility::Immutable),
-        };
+        let cast = Cast { from, to, context, signature: Signature::user_defined(Volatility::Immutable) };
         ScalarUDF::from(cast).call(vec![argument])
     }
 
@@ -94,13 +89,9 @@ impl ScalarUDFImpl for Cast {
         }
         let style = style_of(&args.config_options);
         match &args.args[0] {
-            ColumnarValue::Array(array) => Ok(ColumnarValue::Array(cast_array(
-                array,
-                &self.from,
-                &self.to,
-                self.context,
-                &style,
-            )?)),
+            ColumnarValue::Array(array) => {
+                Ok(ColumnarValue::Array(cast_array(array, &self.from, &self.to, self.context, &style)?))
+            }
             ColumnarValue::Scalar(value) => {
                 let cast = cast_array(&value.to_array()?, &self.from, &self.to, self.context, &style)?;
                 Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&cast, 0)?))

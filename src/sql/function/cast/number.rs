@@ -23,17 +23,11 @@ fn name_of(data_type: &DataType) -> &'static str {
 }
 
 fn out_of_range(data_type: &DataType) -> Error {
-    Error::new(
-        SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
-        format!("{} out of range", name_of(data_type)),
-    )
+    Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("{} out of range", name_of(data_type)))
 }
 
 pub fn between_integers(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
-    let options = CastOptions {
-        safe: false,
-        ..Default::default()
-    };
+    let options = CastOptions { safe: false, ..Default::default() };
     compute::cast_with_options(array, target, &options).map_err(|_| out_of_range(target))
 }
 
@@ -50,11 +44,8 @@ pub fn integer_to_numeric(array: &ArrayRef, target: &DataType) -> Result<ArrayRe
     let (precision, scale) = (precision_of(target), scale_of(target));
     if wide {
         let values = integers.as_primitive::<Int64Type>().iter();
-        let rows = values.map(|value| {
-            value
-                .map(|value| fit_wide(i256::from_i128(value.into()), 0, target))
-                .transpose()
-        });
+        let rows =
+            values.map(|value| value.map(|value| fit_wide(i256::from_i128(value.into()), 0, target)).transpose());
         return narrowed(rows.collect::<Result<Decimal256Array>>()?, target);
     }
     let limit = POWERS[usize::from(precision)].unsigned_abs();
@@ -63,10 +54,7 @@ pub fn integer_to_numeric(array: &ArrayRef, target: &DataType) -> Result<ArrayRe
         let scaled = rescale(value.into(), 0, scale).filter(|scaled| scaled.unsigned_abs() < limit);
         scaled.map(Some).ok_or_else(|| field_overflow(precision, scale))
     });
-    Ok(Arc::new(
-        rows.collect::<Result<Decimal128Array>>()?
-            .with_data_type(target.clone()),
-    ))
+    Ok(Arc::new(rows.collect::<Result<Decimal128Array>>()?.with_data_type(target.clone())))
 }
 
 fn fit_wide(value: i256, scale: i8, target: &DataType) -> Result<i256> {
@@ -90,28 +78,19 @@ pub fn between_numerics(array: &ArrayRef, target: &DataType) -> Result<ArrayRef>
             let scaled = rescale(value, from, *to).filter(|scaled| scaled.unsigned_abs() < limit);
             scaled.map(Some).ok_or_else(|| field_overflow(*precision, *to))
         });
-        return Ok(Arc::new(
-            rows.collect::<Result<Decimal128Array>>()?
-                .with_data_type(target.clone()),
-        ));
+        return Ok(Arc::new(rows.collect::<Result<Decimal128Array>>()?.with_data_type(target.clone())));
     }
     let rows = widened(array);
-    let rows = rows
-        .iter()
-        .map(|value| value.map(|value| fit_wide(value, from, target)).transpose());
+    let rows = rows.iter().map(|value| value.map(|value| fit_wide(value, from, target)).transpose());
     narrowed(rows.collect::<Result<Decimal256Array>>()?, target)
 }
 
 pub fn numeric_to_float(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
     let scale = scale_of(array.data_type());
     let floats: Float64Array = match array.data_type() {
-        DataType::Decimal128(..) => array
-            .as_primitive::<Decimal128Type>()
-            .unary(|value| to_float(value, scale)),
+        DataType::Decimal128(..) => array.as_primitive::<Decimal128Type>().unary(|value| to_float(value, scale)),
         _ => widened(array).unary(|value: i256| {
-            format!("{value}e{}", -i32::from(scale))
-                .parse()
-                .expect("digits with an exponent are a number")
+            format!("{value}e{}", -i32::from(scale)).parse().expect("digits with an exponent are a number")
         }),
     };
     between_floats(&(Arc::new(floats) as ArrayRef), target)
@@ -120,9 +99,7 @@ pub fn numeric_to_float(array: &ArrayRef, target: &DataType) -> Result<ArrayRef>
 pub fn numeric_to_integer(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
     let scale = scale_of(array.data_type());
     let rounded = |value: i256| {
-        let whole = rescale_wide(value, scale, 0)
-            .and_then(i256::to_i128)
-            .and_then(|whole| i64::try_from(whole).ok());
+        let whole = rescale_wide(value, scale, 0).and_then(i256::to_i128).and_then(|whole| i64::try_from(whole).ok());
         whole.ok_or_else(|| out_of_range(target))
     };
     let integers = match array.data_type() {
@@ -131,9 +108,7 @@ pub fn numeric_to_integer(array: &ArrayRef, target: &DataType) -> Result<ArrayRe
                 Some(Ok(whole)) => Ok(whole),
                 _ => Err(out_of_range(target)),
             };
-            array
-                .as_primitive::<Decimal128Type>()
-                .try_unary::<_, Int64Type, Error>(narrow)?
+            array.as_primitive::<Decimal128Type>().try_unary::<_, Int64Type, Error>(narrow)?
         }
         _ => widened(array).try_unary::<_, Int64Type, Error>(rounded)?,
     };
@@ -150,16 +125,9 @@ pub fn float_to_numeric(array: &ArrayRef, target: &DataType) -> Result<ArrayRef>
             return Err(Error::unsupported(format!("numeric {name} is not supported"))
                 .with_hint("Use double precision, which has NaN and infinities."));
         }
-        read_numeric(
-            &format!("{value:.*e}", digits - 1),
-            precision_of(target),
-            scale_of(target),
-        )
+        read_numeric(&format!("{value:.*e}", digits - 1), precision_of(target), scale_of(target))
     };
-    let rows = floats
-        .as_primitive::<Float64Type>()
-        .iter()
-        .map(|value| value.map(read).transpose());
+    let rows = floats.as_primitive::<Float64Type>().iter().map(|value| value.map(read).transpose());
     narrowed(rows.collect::<Result<Decimal256Array>>()?, target)
 }
 
@@ -169,11 +137,7 @@ pub fn float_to_integer(array: &ArrayRef, target: &DataType) -> Result<ArrayRef>
     let whole = |value: f64, low: f64, high: f64| {
         let rounded = value.round_ties_even();
         // The upper limit is a power of two, exact in a float, and just outside.
-        if rounded >= low && rounded < high {
-            Ok(rounded)
-        } else {
-            Err(out_of_range(target))
-        }
+        if rounded >= low && rounded < high { Ok(rounded) } else { Err(out_of_range(target)) }
     };
     Ok(match target {
         DataType::Int16 => {
@@ -203,9 +167,7 @@ pub fn between_floats(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
                 let message = format!("value out of range: {fault}");
                 Err(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message))
             };
-            let cast: Float32Array = array
-                .as_primitive::<Float64Type>()
-                .try_unary::<_, Float32Type, Error>(narrow)?;
+            let cast: Float32Array = array.as_primitive::<Float64Type>().try_unary::<_, Float32Type, Error>(narrow)?;
             Ok(Arc::new(cast))
         }
         _ => Ok(compute::cast(array, target)?),

@@ -55,9 +55,7 @@ fn dates(array: &ArrayRef, shift: impl Fn(i64) -> i64) -> Result<TimestampMicros
             .map(&shift)
             .ok_or_else(|| Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "date out of range for timestamp")),
     };
-    array
-        .as_primitive::<Date32Type>()
-        .try_unary::<_, TimestampMicrosecondType, Error>(micros)
+    array.as_primitive::<Date32Type>().try_unary::<_, TimestampMicrosecondType, Error>(micros)
 }
 
 fn moments(array: &ArrayRef, shift: impl Fn(i64) -> i64) -> TimestampMicrosecondArray {
@@ -66,17 +64,13 @@ fn moments(array: &ArrayRef, shift: impl Fn(i64) -> i64) -> TimestampMicrosecond
 }
 
 fn days(array: &ArrayRef, shift: impl Fn(i64) -> i64) -> Date32Array {
-    array
-        .as_primitive::<TimestampMicrosecondType>()
-        .unary(|micros| match micros {
-            i64::MAX => i32::MAX,
-            i64::MIN => i32::MIN,
-            _ => shift(micros).div_euclid(MICROS_PER_DAY) as i32,
-        })
+    array.as_primitive::<TimestampMicrosecondType>().unary(|micros| match micros {
+        i64::MAX => i32::MAX,
+        i64::MIN => i32::MIN,
+        _ => shift(micros).div_euclid(MICROS_PER_DAY) as i32,
+    })
 }
 
 fn times(array: &ArrayRef, shift: impl Fn(i64) -> i64) -> Time64MicrosecondArray {
-    array
-        .as_primitive::<TimestampMicrosecondType>()
-        .unary(|micros| shift(micros).rem_euclid(MICROS_PER_DAY))
+    array.as_primitive::<TimestampMicrosecondType>().unary(|micros| shift(micros).rem_euclid(MICROS_PER_DAY))
 }

@@ -38,11 +38,7 @@ pub fn functions() -> Vec<Function> {
 /// Full years, months and days between two wall clocks; a day that is borrowed has the length of the earlier one's month.
 fn age(later: i64, earlier: i64) -> Result<IntervalMonthDayNano> {
     if later < earlier {
-        let IntervalMonthDayNano {
-            months,
-            days,
-            nanoseconds,
-        } = age(earlier, later)?;
+        let IntervalMonthDayNano { months, days, nanoseconds } = age(earlier, later)?;
         return Ok(IntervalMonthDayNano::new(-months, -days, -nanoseconds));
     }
     if later == i64::MAX || earlier == i64::MIN {
@@ -60,11 +56,7 @@ fn age(later: i64, earlier: i64) -> Result<IntervalMonthDayNano> {
         days += i64::from(days_in_month(from.year, from.month));
         months -= 1;
     }
-    checked_interval(
-        i32::try_from(months).ok(),
-        i32::try_from(days).ok(),
-        micros.checked_mul(1000),
-    )
+    checked_interval(i32::try_from(months).ok(), i32::try_from(days).ok(), micros.checked_mul(1000))
 }
 
 fn justify_hours(span: IntervalMonthDayNano) -> Result<IntervalMonthDayNano> {
@@ -104,11 +96,7 @@ fn justify_days(span: IntervalMonthDayNano) -> Result<IntervalMonthDayNano> {
 
 /// Both, and then all fields get one sign.
 fn justify_interval(span: IntervalMonthDayNano) -> Result<IntervalMonthDayNano> {
-    let IntervalMonthDayNano {
-        mut months,
-        mut days,
-        mut nanoseconds,
-    } = justify_days(justify_hours(span)?)?;
+    let IntervalMonthDayNano { mut months, mut days, mut nanoseconds } = justify_days(justify_hours(span)?)?;
     if months > 0 && (days < 0 || days == 0 && nanoseconds < 0) {
         days += DAYS_PER_MONTH;
         months -= 1;

@@ -15,31 +15,18 @@ pub fn functions() -> Vec<Function> {
     let fields = [Int4, Int4, Int4, Int4, Int4, Int4, Float8];
     // Fields that are not given count 0.
     let spans = (0..=fields.len()).map(|given| {
-        Overload::new(
-            fields[..given].iter().cloned().map(Parameter::Is),
-            Gives::Is(Interval),
-            make_interval,
-        )
+        Overload::new(fields[..given].iter().cloned().map(Parameter::Is), Gives::Is(Interval), make_interval)
     });
     let spans = spans.collect();
     vec![
-        Function::new(
-            "make_date",
-            vec![Overload::of([Int4, Int4, Int4], SqlType::Date, |call| {
-                map3(call, make_date)
-            })],
-        ),
+        Function::new("make_date", vec![Overload::of([Int4, Int4, Int4], SqlType::Date, |call| map3(call, make_date))]),
         Function::new(
             "make_time",
-            vec![Overload::of([Int4, Int4, Float8], SqlType::Time, |call| {
-                map3(call, make_time)
-            })],
+            vec![Overload::of([Int4, Int4, Float8], SqlType::Time, |call| map3(call, make_time))],
         ),
         Function::new(
             "make_timestamp",
-            vec![Overload::of(six(), SqlType::Timestamp, |call| {
-                make_timestamp(call, None)
-            })],
+            vec![Overload::of(six(), SqlType::Timestamp, |call| make_timestamp(call, None))],
         ),
         Function::new(
             "make_timestamptz",
@@ -68,14 +55,11 @@ fn make_date(year: i32, month: i32, day: i32) -> Result<Date> {
     let astronomical = if year < 0 { i64::from(year) + 1 } else { i64::from(year) };
     let month = u32::try_from(month).ok().filter(|month| (1..=12).contains(month));
     let found = month.and_then(|month| {
-        let day = u32::try_from(day)
-            .ok()
-            .filter(|day| (1..=days_in_month(astronomical, month)).contains(day))?;
+        let day = u32::try_from(day).ok().filter(|day| (1..=days_in_month(astronomical, month)).contains(day))?;
         (year != 0).then(|| days_of_date(astronomical, month, day))
     });
     let days = found.and_then(|days| i32::try_from(days).ok());
-    days.map(Date)
-        .ok_or_else(|| Error::new(SqlState::DATETIME_FIELD_OVERFLOW, message))
+    days.map(Date).ok_or_else(|| Error::new(SqlState::DATETIME_FIELD_OVERFLOW, message))
 }
 
 fn make_time(hour: i32, minute: i32, second: f64) -> Result<Time> {
@@ -85,9 +69,7 @@ fn make_time(hour: i32, minute: i32, second: f64) -> Result<Time> {
         Error::new(SqlState::DATETIME_FIELD_OVERFLOW, message)
     };
     let micros = i64::from(hour * 60 + minute) * 60_000_000 + (second * 1e6).round_ties_even() as i64;
-    Some(Time(micros))
-        .filter(|time| valid && time.0 <= MICROS_PER_DAY)
-        .ok_or_else(error)
+    Some(Time(micros)).filter(|time| valid && time.0 <= MICROS_PER_DAY).ok_or_else(error)
 }
 
 fn make_timestamp(call: &Call, session: Option<Zone>) -> Result<ArrayRef> {
@@ -119,22 +101,15 @@ fn make_interval(call: &Call) -> Result<ArrayRef> {
             _ => 0,
         };
         let seconds = call.arrays().get(6).map_or(0.0, |seconds| f64::read(seconds, row));
-        let months = integer(0)
-            .checked_mul(12)
-            .and_then(|months| months.checked_add(integer(1)));
+        let months = integer(0).checked_mul(12).and_then(|months| months.checked_add(integer(1)));
         let days = integer(2).checked_mul(7).and_then(|days| days.checked_add(integer(3)));
         let minutes = i64::from(integer(4)) * 60 + i64::from(integer(5));
         let micros = (seconds * 1e6).round_ties_even() as i64;
-        let nanoseconds = minutes
-            .checked_mul(60_000_000)
-            .and_then(|m| m.checked_add(micros))
-            .and_then(|m| m.checked_mul(1000));
+        let nanoseconds =
+            minutes.checked_mul(60_000_000).and_then(|m| m.checked_add(micros)).and_then(|m| m.checked_mul(1000));
         checked_interval(months, days, nanoseconds).map(Some)
     });
-    Ok(IntervalMonthDayNano::column(
-        rows.collect::<Result<Vec<_>>>()?,
-        call.result,
-    ))
+    Ok(IntervalMonthDayNano::column(rows.collect::<Result<Vec<_>>>()?, call.result))
 }
 
 fn of_seconds(seconds: f64) -> Result<Timestamp> {

@@ -22,13 +22,8 @@ pub fn functions() -> Vec<Function> {
     let sources = || [SqlType::Timestamp, Timestamptz, SqlType::Date, SqlType::Time, Interval];
     let exact: Kernel = |call| fields(call, |micros, scale| rescale(micros, 6, scale).map(Unscaled));
     let float: Kernel = |call| fields(call, |micros, _| Some(micros as f64 / 1e6));
-    let extract = sources().map(|source| {
-        Overload::new(
-            [Parameter::Is(Text), Parameter::Is(source)],
-            Gives::From(extract_type),
-            exact,
-        )
-    });
+    let extract = sources()
+        .map(|source| Overload::new([Parameter::Is(Text), Parameter::Is(source)], Gives::From(extract_type), exact));
     let date_part = sources().map(|source| Overload::of([Text, source], Float8, float));
     vec![
         Function::new("extract", extract.to_vec()),
@@ -135,11 +130,7 @@ fn source(values: &ArrayRef, row: usize, sql_type: &SqlType, zone: &Zone) -> Opt
             }
             let offset = (*sql_type == Timestamptz).then(|| zone.offset_at(instant));
             let local = instant + i64::from(offset.unwrap_or(0)) * MICROS_PER_SECOND;
-            Some(Source::Moment {
-                clock: Clock::of_micros(local),
-                instant,
-                offset,
-            })
+            Some(Source::Moment { clock: Clock::of_micros(local), instant, offset })
         }
     }
 }
@@ -172,10 +163,9 @@ fn unknown_field(name: &str, sql_type: &SqlType) -> Error {
     );
     match known {
         true => Error::unsupported(format!("unit \"{name}\" not supported for type {sql_type}")),
-        false => Error::new(
-            SqlState::INVALID_PARAMETER_VALUE,
-            format!("unit \"{name}\" not recognized for type {sql_type}"),
-        ),
+        false => {
+            Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("unit \"{name}\" not recognized for type {sql_type}"))
+        }
     }
 }
 
@@ -216,11 +206,7 @@ fn shown_year(year: i64) -> i64 {
 
 /// The decade, century or millennium of a year: of `years` years, the first of which is year 1.
 fn era(year: i64, years: i64) -> i64 {
-    if year > 0 {
-        (year + years - 1) / years
-    } else {
-        -((years - year) / years)
-    }
+    if year > 0 { (year + years - 1) / years } else { -((years - year) / years) }
 }
 
 fn field_of_date(name: &str, clock: &Clock) -> Option<i128> {

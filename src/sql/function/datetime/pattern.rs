@@ -25,15 +25,7 @@ pub const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-pub const DAYS: [&str; 7] = [
-    "Sunday",
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-];
+pub const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const ROMAN: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
 /// Names are padded to the length of the longest, September and Wednesday.
 const NAME_WIDTH: usize = 9;
@@ -43,18 +35,13 @@ pub fn functions() -> Vec<Function> {
         Overload::of([SqlType::Timestamp, Text], Text, |call| timestamps(call, false)),
         Overload::of([Timestamptz, Text], Text, |call| timestamps(call, true)),
         Overload::of([Interval, Text], Text, |call| {
-            map2(call, |span: IntervalMonthDayNano, pattern: &str| {
-                Ok(written(&of_interval(span), pattern))
-            })
+            map2(call, |span: IntervalMonthDayNano, pattern: &str| Ok(written(&of_interval(span), pattern)))
         }),
     ];
     to_char.extend(crate::sql::function::number_pattern::overloads());
     vec![
         Function::new("to_char", to_char),
-        Function::new(
-            "to_date",
-            vec![Overload::of([Text, Text], SqlType::Date, |call| map2(call, read_date))],
-        ),
+        Function::new("to_date", vec![Overload::of([Text, Text], SqlType::Date, |call| map2(call, read_date))]),
         Function::new("to_number", crate::sql::function::number_pattern::to_number_overloads()),
     ]
 }
@@ -62,9 +49,7 @@ pub fn functions() -> Vec<Function> {
 pub fn to_timestamp_overloads() -> Vec<Overload> {
     vec![Overload::of([Text, Text], Timestamptz, |call| {
         let zone = call.zone()?;
-        map2(call, |text: &str, pattern: &str| {
-            read_moment(text, pattern, &zone).map(Timestamp)
-        })
+        map2(call, |text: &str, pattern: &str| read_moment(text, pattern, &zone).map(Timestamp))
     })]
 }
 
@@ -86,22 +71,10 @@ fn timestamps(call: &Call, zoned: bool) -> Result<ArrayRef> {
             return Ok(None);
         }
         let offset = zone.offset_at(moment.0);
-        let local = if zoned {
-            moment.0 + i64::from(offset) * 1_000_000
-        } else {
-            moment.0
-        };
+        let local = if zoned { moment.0 + i64::from(offset) * 1_000_000 } else { moment.0 };
         let clock = Clock::of_micros(local);
         let zone = zoned.then(|| (offset, name.clone()));
-        Ok(Some(written(
-            &Parts {
-                hours: clock.hour(),
-                clock,
-                is_interval: false,
-                zone,
-            },
-            pattern,
-        )))
+        Ok(Some(written(&Parts { hours: clock.hour(), clock, is_interval: false, zone }, pattern)))
     })
 }
 
@@ -114,12 +87,7 @@ fn of_interval(span: IntervalMonthDayNano) -> Parts {
         day: span.days.unsigned_abs(),
         micros: micros.abs() % MICROS_PER_DAY,
     };
-    Parts {
-        clock,
-        hours: micros / 3_600_000_000,
-        is_interval: true,
-        zone: None,
-    }
+    Parts { clock, hours: micros / 3_600_000_000, is_interval: true, zone: None }
 }
 
 /// A piece of a pattern.
@@ -161,10 +129,7 @@ pub fn tokens(pattern: &str) -> Vec<Token<'_>> {
             rest = &rest[2..];
             continue;
         }
-        let starts = |name: &&&str| {
-            rest.get(..name.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(name))
-        };
+        let starts = |name: &&&str| rest.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
         let Some(name) = FIELDS.iter().find(starts) else {
             tokens.push(Token::Literal(&rest[..first.len_utf8()]));
             rest = &rest[first.len_utf8()..];
@@ -180,12 +145,7 @@ pub fn tokens(pattern: &str) -> Vec<Token<'_>> {
         if ordinal.is_some() {
             rest = &rest[2..];
         }
-        tokens.push(Token::Field {
-            name,
-            written,
-            fill: std::mem::take(&mut fill),
-            ordinal,
-        });
+        tokens.push(Token::Field { name, written, fill: std::mem::take(&mut fill), ordinal });
     }
     tokens
 }
@@ -195,21 +155,12 @@ fn written(parts: &Parts, pattern: &str) -> String {
     for token in tokens(pattern) {
         match token {
             Token::Literal(literal) => text.push_str(literal),
-            Token::Field {
-                name,
-                written,
-                fill,
-                ordinal,
-            } => {
+            Token::Field { name, written, fill, ordinal } => {
                 let start = text.len();
                 text.push_str(&field(parts, name, written, fill));
                 if let Some(upper) = ordinal {
                     let suffix = ordinal_suffix(&text[start..]);
-                    text.push_str(&if upper {
-                        suffix.to_uppercase()
-                    } else {
-                        suffix.to_string()
-                    });
+                    text.push_str(&if upper { suffix.to_uppercase() } else { suffix.to_string() });
                 }
             }
         }
@@ -262,11 +213,7 @@ fn half(written: &str, names: [&str; 2], second: bool) -> String {
         true => name.chars().flat_map(|letter| [letter, '.']).collect(),
         false => name.to_string(),
     };
-    if written.starts_with(|first: char| first.is_ascii_lowercase()) {
-        letters.to_lowercase()
-    } else {
-        letters
-    }
+    if written.starts_with(|first: char| first.is_ascii_lowercase()) { letters.to_lowercase() } else { letters }
 }
 
 fn field(parts: &Parts, name: &str, written: &str, fill: bool) -> String {
@@ -319,35 +266,16 @@ fn field(parts: &Parts, name: &str, written: &str, fill: bool) -> String {
         "W" => ((i64::from(clock.day) - 1) / 7 + 1).to_string(),
         "WW" => number((clock.days - days_of_date(clock.year, 1, 1)) / 7 + 1, 2),
         "IW" => number(iso().1, 2),
-        "CC" => number(
-            if clock.year > 0 {
-                (clock.year + 99) / 100
-            } else {
-                clock.year / 100 - 1
-            },
-            2,
-        ),
+        "CC" => number(if clock.year > 0 { (clock.year + 99) / 100 } else { clock.year / 100 - 1 }, 2),
         "Q" => ((clock.month - 1) / 3 + 1).to_string(),
         "J" => (clock.days + 2_440_588).to_string(),
-        "TZ" => parts
-            .zone
-            .as_ref()
-            .map_or(String::new(), |(_, name)| cased(name, &format!("{written}{written}"))),
-        "TZH" => parts
-            .zone
-            .as_ref()
-            .map_or(String::new(), |(offset, _)| format!("{:+03}", offset / 3600)),
-        "TZM" => parts
-            .zone
-            .as_ref()
-            .map_or(String::new(), |(offset, _)| format!("{:02}", offset / 60 % 60)),
-        "OF" => parts
-            .zone
-            .as_ref()
-            .map_or(String::new(), |(offset, _)| match offset / 60 % 60 {
-                0 => format!("{:+03}", offset / 3600),
-                minutes => format!("{:+03}:{:02}", offset / 3600, minutes.abs()),
-            }),
+        "TZ" => parts.zone.as_ref().map_or(String::new(), |(_, name)| cased(name, &format!("{written}{written}"))),
+        "TZH" => parts.zone.as_ref().map_or(String::new(), |(offset, _)| format!("{:+03}", offset / 3600)),
+        "TZM" => parts.zone.as_ref().map_or(String::new(), |(offset, _)| format!("{:02}", offset / 60 % 60)),
+        "OF" => parts.zone.as_ref().map_or(String::new(), |(offset, _)| match offset / 60 % 60 {
+            0 => format!("{:+03}", offset / 3600),
+            minutes => format!("{:+03}:{:02}", offset / 3600, minutes.abs()),
+        }),
         _ => String::new(),
     }
 }

@@ -27,27 +27,18 @@ struct Read {
 
 pub fn read_date(text: &str, pattern: &str) -> Result<Date> {
     let read = Read::of(text, pattern)?;
-    i32::try_from(read.days(text)?)
-        .map(Date)
-        .map_err(|_| out_of_range(text))
+    i32::try_from(read.days(text)?).map(Date).map_err(|_| out_of_range(text))
 }
 
 /// Microseconds since the epoch; without an offset in the text, on the zone's wall clock.
 pub fn read_moment(text: &str, pattern: &str, zone: &Zone) -> Result<i64> {
     let read = Read::of(text, pattern)?;
-    let local = read
-        .days(text)?
-        .checked_mul(MICROS_PER_DAY)
-        .and_then(|date| date.checked_add(read.clock(text).ok()?));
+    let local = read.days(text)?.checked_mul(MICROS_PER_DAY).and_then(|date| date.checked_add(read.clock(text).ok()?));
     read.clock(text)?;
     let local = local.ok_or_else(|| out_of_range(text))?;
     Ok(match read.zone_hours {
         Some(hours) => {
-            let minutes = if hours < 0 {
-                -read.zone_minutes
-            } else {
-                read.zone_minutes
-            };
+            let minutes = if hours < 0 { -read.zone_minutes } else { read.zone_minutes };
             local - (hours * 60 + minutes) * 60_000_000
         }
         None => zone.instant_of_local(local),
@@ -55,10 +46,7 @@ pub fn read_moment(text: &str, pattern: &str, zone: &Zone) -> Result<i64> {
 }
 
 fn out_of_range(text: &str) -> Error {
-    Error::new(
-        SqlState::DATETIME_FIELD_OVERFLOW,
-        format!("date/time field value out of range: \"{text}\""),
-    )
+    Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("date/time field value out of range: \"{text}\""))
 }
 
 /// How many digits a field has at most; more are the next field's, if that is a number too.
@@ -98,11 +86,7 @@ impl Read {
                     }
                     let next_is_number =
                         matches!(tokens.get(place + 1), Some(Token::Field { name, .. }) if is_number(name));
-                    let limit = if next_is_number && !fill {
-                        width(name)
-                    } else {
-                        usize::MAX
-                    };
+                    let limit = if next_is_number && !fill { width(name) } else { usize::MAX };
                     rest = read.field(name, rest, limit)?;
                 }
             }
@@ -241,11 +225,8 @@ fn integer<'a>(rest: &'a str, limit: usize, name: &str) -> Result<(i64, usize, &
     let digits = body.bytes().take_while(u8::is_ascii_digit).count().min(limit);
     let invalid = || {
         let piece: String = rest.chars().take(width(name).max(1)).collect();
-        Error::new(
-            SqlState::INVALID_DATETIME_FORMAT,
-            format!("invalid value \"{piece}\" for \"{name}\""),
-        )
-        .with_detail("Value must be an integer.")
+        Error::new(SqlState::INVALID_DATETIME_FORMAT, format!("invalid value \"{piece}\" for \"{name}\""))
+            .with_detail("Value must be an integer.")
     };
     let value: i64 = body[..digits].parse().map_err(|_| invalid())?;
     let value = if rest.starts_with('-') && signed { -value } else { value };
@@ -253,10 +234,7 @@ fn integer<'a>(rest: &'a str, limit: usize, name: &str) -> Result<(i64, usize, &
 }
 
 fn name_of<'a>(rest: &'a str, names: &[&str], field: &str) -> Result<(usize, &'a str)> {
-    let starts = |name: &str| {
-        rest.get(..name.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(name))
-    };
+    let starts = |name: &str| rest.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
     let short = matches!(field, "MON" | "DY");
     let found = names.iter().enumerate().find_map(|(place, name)| {
         let name = if short { &name[..3] } else { name };
@@ -264,11 +242,8 @@ fn name_of<'a>(rest: &'a str, names: &[&str], field: &str) -> Result<(usize, &'a
     });
     found.ok_or_else(|| {
         let piece: String = rest.chars().take_while(|letter| letter.is_alphanumeric()).collect();
-        Error::new(
-            SqlState::INVALID_DATETIME_FORMAT,
-            format!("invalid value \"{piece}\" for \"{field}\""),
-        )
-        .with_detail("The given value did not match any of the allowed values for this field.")
+        Error::new(SqlState::INVALID_DATETIME_FORMAT, format!("invalid value \"{piece}\" for \"{field}\""))
+            .with_detail("The given value did not match any of the allowed values for this field.")
     })
 }
 
@@ -276,18 +251,12 @@ fn half<'a>(rest: &'a str, names: [&str; 2], field: &str) -> Result<(bool, &'a s
     let dotted = |name: &str| name.chars().flat_map(|letter| [letter, '.']).collect::<String>();
     for (place, name) in names.iter().enumerate() {
         for spelled in [dotted(name), name.to_string()] {
-            if rest
-                .get(..spelled.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(&spelled))
-            {
+            if rest.get(..spelled.len()).is_some_and(|start| start.eq_ignore_ascii_case(&spelled)) {
                 return Ok((place == 1, &rest[spelled.len()..]));
             }
         }
     }
     let piece: String = rest.chars().take(2).collect();
-    Err(Error::new(
-        SqlState::INVALID_DATETIME_FORMAT,
-        format!("invalid value \"{piece}\" for \"{field}\""),
-    )
-    .with_detail("The given value did not match any of the allowed values for this field."))
+    Err(Error::new(SqlState::INVALID_DATETIME_FORMAT, format!("invalid value \"{piece}\" for \"{field}\""))
+        .with_detail("The given value did not match any of the allowed values for this field."))
 }

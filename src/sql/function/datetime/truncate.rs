@@ -24,9 +24,7 @@ pub fn functions() -> Vec<Function> {
                 }),
                 Overload::of([Text, Timestamptz], Timestamptz, |call| {
                     let zone = call.zone()?;
-                    map2(call, |unit: &str, moment: Timestamp| {
-                        truncate_in_zone(unit, moment.0, &zone).map(Timestamp)
-                    })
+                    map2(call, |unit: &str, moment: Timestamp| truncate_in_zone(unit, moment.0, &zone).map(Timestamp))
                 }),
                 Overload::of([Text, Timestamptz, Text], Timestamptz, |call| {
                     map3(call, |unit: &str, moment: Timestamp, zone: &str| {
@@ -38,9 +36,7 @@ pub fn functions() -> Vec<Function> {
         ),
         Function::new(
             "date_bin",
-            [stamp, Timestamptz]
-                .map(|t| Overload::of([Interval, t.clone(), t.clone()], t, bin))
-                .to_vec(),
+            [stamp, Timestamptz].map(|t| Overload::of([Interval, t.clone(), t.clone()], t, bin)).to_vec(),
         ),
     ]
 }
@@ -53,11 +49,7 @@ fn truncate_in_zone(unit: &str, instant: i64, zone: &Zone) -> Result<i64> {
     if is_infinite(instant) {
         return Ok(instant);
     }
-    Ok(zone.instant_of_local(truncate(
-        unit,
-        zone.local_of_instant(instant),
-        "timestamp with time zone",
-    )?))
+    Ok(zone.instant_of_local(truncate(unit, zone.local_of_instant(instant), "timestamp with time zone")?))
 }
 
 fn unknown_unit(unit: &str, type_name: &str) -> Error {
@@ -96,11 +88,7 @@ fn truncate(unit: &str, micros: i64, type_name: &str) -> Result<i64> {
 }
 
 fn truncate_interval(unit: &str, interval: IntervalMonthDayNano) -> Result<IntervalMonthDayNano> {
-    let IntervalMonthDayNano {
-        months,
-        days,
-        nanoseconds,
-    } = interval;
+    let IntervalMonthDayNano { months, days, nanoseconds } = interval;
     let time = |unit: i64| Ok(IntervalMonthDayNano::new(months, days, nanoseconds / unit * unit));
     let date = |unit: i32| Ok(IntervalMonthDayNano::new(months / unit * unit, 0, 0));
     match unit.to_ascii_lowercase().as_str() {
@@ -123,23 +111,20 @@ fn truncate_interval(unit: &str, interval: IntervalMonthDayNano) -> Result<Inter
 }
 
 fn bin(call: &Call) -> Result<ArrayRef> {
-    map3(
-        call,
-        |stride: IntervalMonthDayNano, moment: Timestamp, origin: Timestamp| {
-            if stride.months != 0 {
-                let message = "timestamps cannot be binned into intervals containing months or years";
-                return Err(Error::unsupported(message));
-            }
-            let micros = i64::from(stride.days) * MICROS_PER_DAY + stride.nanoseconds / 1000;
-            if micros <= 0 {
-                let message = "stride must be greater than zero";
-                return Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, message));
-            }
-            if is_infinite(moment.0) {
-                return Ok(moment);
-            }
-            let since = moment.0.checked_sub(origin.0).ok_or_else(|| out_of_range("interval"))?;
-            Ok(Timestamp(moment.0 - since.rem_euclid(micros)))
-        },
-    )
+    map3(call, |stride: IntervalMonthDayNano, moment: Timestamp, origin: Timestamp| {
+        if stride.months != 0 {
+            let message = "timestamps cannot be binned into intervals containing months or years";
+            return Err(Error::unsupported(message));
+        }
+        let micros = i64::from(stride.days) * MICROS_PER_DAY + stride.nanoseconds / 1000;
+        if micros <= 0 {
+            let message = "stride must be greater than zero";
+            return Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, message));
+        }
+        if is_infinite(moment.0) {
+            return Ok(moment);
+        }
+        let since = moment.0.checked_sub(origin.0).ok_or_else(|| out_of_range("interval"))?;
+        Ok(Timestamp(moment.0 - since.rem_euclid(micros)))
+    })
 }

@@ -40,11 +40,7 @@ fn shifted(zone: &Zone, moment: Timestamp, shift: fn(&Zone, i64) -> i64) -> Time
 fn by_name(call: &Call, shift: fn(&Zone, i64) -> i64) -> Result<ArrayRef> {
     let last = std::cell::RefCell::new(None::<(String, Zone)>);
     map2(call, |name: &str, moment: Timestamp| {
-        let known = last
-            .borrow()
-            .as_ref()
-            .filter(|(known, _)| known == name)
-            .map(|(_, zone)| *zone);
+        let known = last.borrow().as_ref().filter(|(known, _)| known == name).map(|(_, zone)| *zone);
         let zone = match known {
             Some(zone) => zone,
             None => Zone::of_posix(name)?,
@@ -62,10 +58,6 @@ fn by_offset(call: &Call, shift: fn(&Zone, i64) -> i64) -> Result<ArrayRef> {
             let message = "interval time zone must not include months or days";
             return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message));
         }
-        Ok(shifted(
-            &Zone::fixed((offset.nanoseconds / 1_000_000_000) as i32),
-            moment,
-            shift,
-        ))
+        Ok(shifted(&Zone::fixed((offset.nanoseconds / 1_000_000_000) as i32), moment, shift))
     })
 }

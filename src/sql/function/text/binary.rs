@@ -19,24 +19,13 @@ const BASE64_LINE: usize = 76;
 pub fn functions() -> Vec<Function> {
     let digest = |name, kernel| Function::new(name, vec![Overload::of([Bytea], Bytea, kernel)]).infallible();
     vec![
-        Function::new(
-            "encode",
-            vec![Overload::of([Bytea, Text], Text, |call| map2(call, encode))],
-        ),
-        Function::new(
-            "decode",
-            vec![Overload::of([Text, Text], Bytea, |call| map2(call, decode))],
-        ),
-        Function::new(
-            "get_byte",
-            vec![Overload::of([Bytea, Int4], Int4, |call| map2(call, get_byte))],
-        ),
+        Function::new("encode", vec![Overload::of([Bytea, Text], Text, |call| map2(call, encode))]),
+        Function::new("decode", vec![Overload::of([Text, Text], Bytea, |call| map2(call, decode))]),
+        Function::new("get_byte", vec![Overload::of([Bytea, Int4], Int4, |call| map2(call, get_byte))]),
         Function::new(
             "bit_count",
             vec![Overload::of([Bytea], Int8, |call| {
-                map1(call, |bytes: &[u8]| {
-                    Ok(bytes.iter().map(|byte| i64::from(byte.count_ones())).sum::<i64>())
-                })
+                map1(call, |bytes: &[u8]| Ok(bytes.iter().map(|byte| i64::from(byte.count_ones())).sum::<i64>()))
             })],
         )
         .infallible(),
@@ -52,14 +41,8 @@ pub fn functions() -> Vec<Function> {
         digest("sha256", |call| digest_of(call, &crypto::sha256())),
         digest("sha384", |call| digest_of(call, &crypto::sha384())),
         digest("sha512", |call| digest_of(call, &crypto::sha512())),
-        Function::new(
-            "convert_from",
-            vec![Overload::of([Bytea, Text], Text, |call| map2(call, convert_from))],
-        ),
-        Function::new(
-            "convert_to",
-            vec![Overload::of([Text, Text], Bytea, |call| map2(call, convert_to))],
-        ),
+        Function::new("convert_from", vec![Overload::of([Bytea, Text], Text, |call| map2(call, convert_from))]),
+        Function::new("convert_to", vec![Overload::of([Text, Text], Bytea, |call| map2(call, convert_to))]),
     ]
 }
 
@@ -84,10 +67,7 @@ fn hexadecimal(call: &Call, function: &Arc<ScalarUDF>) -> Result<ArrayRef> {
 }
 
 fn unknown_encoding(name: &str) -> Error {
-    Error::new(
-        SqlState::INVALID_PARAMETER_VALUE,
-        format!("unrecognized encoding: \"{name}\""),
-    )
+    Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("unrecognized encoding: \"{name}\""))
 }
 
 fn encode(bytes: &[u8], format: &str) -> Result<String> {
@@ -116,9 +96,8 @@ fn write_base64(bytes: &[u8], text: &mut String) {
             text.push('\n');
             written = 0;
         }
-        let group = chunk.iter().enumerate().fold(0u32, |group, (place, &byte)| {
-            group | u32::from(byte) << (16 - 8 * place)
-        });
+        let group =
+            chunk.iter().enumerate().fold(0u32, |group, (place, &byte)| group | u32::from(byte) << (16 - 8 * place));
         for place in 0..4 {
             let digit = BASE64[(group >> (18 - 6 * place)) as usize & 63] as char;
             text.push(if place <= chunk.len() { digit } else { '=' });
@@ -146,16 +125,9 @@ fn read_base64(text: &str) -> Result<Vec<u8>> {
                 padding += 1;
                 0
             }
-            _ => BASE64
-                .iter()
-                .position(|&digit| digit == byte)
-                .filter(|_| padding == 0)
-                .ok_or_else(|| {
-                    invalid(format!(
-                        "invalid symbol \"{}\" found while decoding base64 sequence",
-                        byte as char
-                    ))
-                })?,
+            _ => BASE64.iter().position(|&digit| digit == byte).filter(|_| padding == 0).ok_or_else(|| {
+                invalid(format!("invalid symbol \"{}\" found while decoding base64 sequence", byte as char))
+            })?,
         };
         group = group << 6 | value as u32;
         digits += 1;
@@ -188,12 +160,8 @@ fn check_utf8(encoding: &str) -> Result<()> {
 
 fn convert_from(bytes: &[u8], encoding: &str) -> Result<String> {
     check_utf8(encoding)?;
-    String::from_utf8(bytes.to_vec()).map_err(|_| {
-        Error::new(
-            SqlState::INVALID_BYTE_SEQUENCE,
-            "invalid byte sequence for encoding \"UTF8\"",
-        )
-    })
+    String::from_utf8(bytes.to_vec())
+        .map_err(|_| Error::new(SqlState::INVALID_BYTE_SEQUENCE, "invalid byte sequence for encoding \"UTF8\""))
 }
 
 fn convert_to(text: &str, encoding: &str) -> Result<Vec<u8>> {

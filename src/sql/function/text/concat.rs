@@ -11,33 +11,22 @@ use crate::types::{Result, SqlType};
 pub fn functions() -> Vec<Function> {
     let variadic = |name, kernel: Kernel, fixed: &[Parameter]| {
         let parameters = fixed.iter().cloned().chain([Parameter::Any]);
-        let overload = Overload::new(parameters, Gives::Is(SqlType::Text), kernel)
-            .variadic()
-            .not_strict();
+        let overload = Overload::new(parameters, Gives::Is(SqlType::Text), kernel).variadic().not_strict();
         Function::new(name, vec![overload]).infallible()
     };
-    vec![
-        variadic("concat", concat, &[]),
-        variadic("concat_ws", concat_ws, &[Parameter::Is(SqlType::Text)]),
-    ]
+    vec![variadic("concat", concat, &[]), variadic("concat_ws", concat_ws, &[Parameter::Is(SqlType::Text)])]
 }
 
 fn writers<'a>(call: &'a Call) -> Result<Vec<TextWriter<'a>>> {
     let style = call.style();
     let arrays = call.arrays().iter().zip(call.types);
-    arrays
-        .map(|(array, sql_type)| TextWriter::new(array, sql_type, &style))
-        .collect()
+    arrays.map(|(array, sql_type)| TextWriter::new(array, sql_type, &style)).collect()
 }
 
 fn concat(call: &Call) -> Result<ArrayRef> {
     let writers = writers(call)?;
     joined(call, |row, text| {
-        for (writer, _) in writers
-            .iter()
-            .zip(call.arrays())
-            .filter(|(_, array)| array.is_valid(row))
-        {
+        for (writer, _) in writers.iter().zip(call.arrays()).filter(|(_, array)| array.is_valid(row)) {
             writer.write(row, text);
         }
         true
@@ -47,11 +36,7 @@ fn concat(call: &Call) -> Result<ArrayRef> {
 fn concat_ws(call: &Call) -> Result<ArrayRef> {
     let writers = writers(call)?;
     joined(call, |row, text| {
-        let present = writers
-            .iter()
-            .zip(call.arrays())
-            .skip(1)
-            .filter(|(_, array)| array.is_valid(row));
+        let present = writers.iter().zip(call.arrays()).skip(1).filter(|(_, array)| array.is_valid(row));
         for (place, (writer, _)) in present.enumerate() {
             if place > 0 {
                 writers[0].write(row, text);

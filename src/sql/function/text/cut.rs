@@ -13,35 +13,19 @@ pub fn functions() -> Vec<Function> {
         Function::new("octet_length", octet_overloads(1)).infallible(),
         Function::new("bit_length", octet_overloads(8)).infallible(),
         Function::new("substr", substring_overloads()),
-        Function::new(
-            "substring",
-            [substring_overloads(), super::regex::substring_overloads()].concat(),
-        ),
-        Function::new(
-            "strpos",
-            vec![Overload::of([Text, Text], Int4, |call| map2(call, position))],
-        )
-        .infallible(),
+        Function::new("substring", [substring_overloads(), super::regex::substring_overloads()].concat()),
+        Function::new("strpos", vec![Overload::of([Text, Text], Int4, |call| map2(call, position))]).infallible(),
         Function::new(
             "position",
             vec![
-                Overload::of([Text, Text], Int4, |call| {
-                    map2(call, |text: &str, part: &str| position(text, part))
-                }),
+                Overload::of([Text, Text], Int4, |call| map2(call, |text: &str, part: &str| position(text, part))),
                 Overload::of([Bytea, Bytea], Int4, |call| map2(call, position_of_bytes)),
             ],
         )
         .infallible(),
         Function::new("left", vec![Overload::of([Text, Int4], Text, |call| map2(call, left))]).infallible(),
-        Function::new(
-            "right",
-            vec![Overload::of([Text, Int4], Text, |call| map2(call, right))],
-        )
-        .infallible(),
-        Function::new(
-            "split_part",
-            vec![Overload::of([Text, Text, Int4], Text, |call| map3(call, split_part))],
-        ),
+        Function::new("right", vec![Overload::of([Text, Int4], Text, |call| map2(call, right))]).infallible(),
+        Function::new("split_part", vec![Overload::of([Text, Text, Int4], Text, |call| map3(call, split_part))]),
         Function::new(
             "starts_with",
             vec![Overload::of([Text, Text], Bool, |call| {
@@ -69,9 +53,7 @@ fn count(text: &str) -> i32 {
 
 fn length_overloads() -> Vec<Overload> {
     let mut overloads = text_length_overloads();
-    overloads.push(Overload::of([Bytea], Int4, |call| {
-        map1(call, |bytes: &[u8]| Ok(bytes.len() as i32))
-    }));
+    overloads.push(Overload::of([Bytea], Int4, |call| map1(call, |bytes: &[u8]| Ok(bytes.len() as i32))));
     overloads
 }
 
@@ -79,18 +61,14 @@ fn length_overloads() -> Vec<Overload> {
 fn text_length_overloads() -> Vec<Overload> {
     vec![
         Overload::of([Text], Int4, |call| map1(call, |text: &str| Ok(count(text)))),
-        Overload::of([Char(1)], Int4, |call| {
-            map1(call, |text: &str| Ok(count(text.trim_end_matches(' '))))
-        }),
+        Overload::of([Char(1)], Int4, |call| map1(call, |text: &str| Ok(count(text.trim_end_matches(' '))))),
     ]
 }
 
 /// Here it does.
 fn octet_overloads(bits: i32) -> Vec<Overload> {
-    let (text, bytes): (
-        crate::sql::function::definition::Kernel,
-        crate::sql::function::definition::Kernel,
-    ) = match bits {
+    let (text, bytes): (crate::sql::function::definition::Kernel, crate::sql::function::definition::Kernel) = match bits
+    {
         8 => (
             |call| map1(call, |text: &str| Ok(text.len() as i32 * 8)),
             |call| map1(call, |bytes: &[u8]| Ok(bytes.len() as i32 * 8)),
@@ -100,27 +78,17 @@ fn octet_overloads(bits: i32) -> Vec<Overload> {
             |call| map1(call, |bytes: &[u8]| Ok(bytes.len() as i32)),
         ),
     };
-    vec![
-        Overload::of([Text], Int4, text),
-        Overload::of([Char(1)], Int4, text),
-        Overload::of([Bytea], Int4, bytes),
-    ]
+    vec![Overload::of([Text], Int4, text), Overload::of([Char(1)], Int4, text), Overload::of([Bytea], Int4, bytes)]
 }
 
 fn substring_overloads() -> Vec<Overload> {
     vec![
-        Overload::of([Text, Int4], Text, |call| {
-            map2(call, |text: &str, start: i32| substring(text, start, None))
-        }),
+        Overload::of([Text, Int4], Text, |call| map2(call, |text: &str, start: i32| substring(text, start, None))),
         Overload::of([Text, Int4, Int4], Text, |call| {
-            map3(call, |text: &str, start: i32, length: i32| {
-                substring(text, start, Some(length))
-            })
+            map3(call, |text: &str, start: i32, length: i32| substring(text, start, Some(length)))
         }),
         Overload::of([Bytea, Int4], Bytea, |call| {
-            map2(call, |bytes: &[u8], start: i32| {
-                Ok(bytes[window(start, None, bytes.len())?].to_vec())
-            })
+            map2(call, |bytes: &[u8], start: i32| Ok(bytes[window(start, None, bytes.len())?].to_vec()))
         }),
         Overload::of([Bytea, Int4, Int4], Bytea, |call| {
             map3(call, |bytes: &[u8], start: i32, length: i32| {
@@ -136,10 +104,7 @@ fn window(start: i32, length: Option<i32>, size: usize) -> Result<std::ops::Rang
     let first = i64::from(start) - 1;
     let end = match length {
         Some(negative) if negative < 0 => {
-            return Err(Error::new(
-                SqlState::SUBSTRING_ERROR,
-                "negative substring length not allowed",
-            ));
+            return Err(Error::new(SqlState::SUBSTRING_ERROR, "negative substring length not allowed"));
         }
         Some(length) => first + i64::from(length),
         None => size,
@@ -164,10 +129,7 @@ fn position_of_bytes(bytes: &[u8], part: &[u8]) -> Result<i32> {
     if part.is_empty() {
         return Ok(1);
     }
-    Ok(bytes
-        .windows(part.len())
-        .position(|window| window == part)
-        .map_or(0, |at| at as i32 + 1))
+    Ok(bytes.windows(part.len()).position(|window| window == part).map_or(0, |at| at as i32 + 1))
 }
 
 /// The byte at which the character after the first `characters` starts.
@@ -193,10 +155,7 @@ fn right(text: &str, length: i32) -> Result<String> {
 
 fn split_part(text: &str, delimiter: &str, field: i32) -> Result<String> {
     if field == 0 {
-        return Err(Error::new(
-            SqlState::INVALID_PARAMETER_VALUE,
-            "field position must not be zero",
-        ));
+        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "field position must not be zero"));
     }
     let whole = if field == 1 || field == -1 { text } else { "" };
     if delimiter.is_empty() || text.is_empty() {
@@ -212,10 +171,7 @@ fn split_part(text: &str, delimiter: &str, field: i32) -> Result<String> {
 
 fn overlay(text: &str, new: &str, start: i32, length: i32) -> Result<String> {
     if start <= 0 {
-        return Err(Error::new(
-            SqlState::SUBSTRING_ERROR,
-            "negative substring length not allowed",
-        ));
+        return Err(Error::new(SqlState::SUBSTRING_ERROR, "negative substring length not allowed"));
     }
     let first = byte_at(text, start as usize - 1);
     let resume = (i64::from(start) - 1 + i64::from(length)).max(0) as usize;

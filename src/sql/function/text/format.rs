@@ -16,11 +16,7 @@ pub fn functions() -> Vec<Function> {
     vec![
         Function::new(
             "format",
-            vec![
-                Overload::new([text(), Parameter::Any], Gives::Is(Text), format_rows)
-                    .variadic()
-                    .not_strict(),
-            ],
+            vec![Overload::new([text(), Parameter::Any], Gives::Is(Text), format_rows).variadic().not_strict()],
         ),
         Function::new(
             "string_to_array",
@@ -44,9 +40,7 @@ pub fn functions() -> Vec<Function> {
 fn format_rows(call: &Call) -> Result<ArrayRef> {
     let style = call.style();
     let arguments = call.arrays().iter().zip(call.types).skip(1);
-    let writers = arguments
-        .map(|(array, found)| TextWriter::new(array, found, &style))
-        .collect::<Result<Vec<_>>>()?;
+    let writers = arguments.map(|(array, found)| TextWriter::new(array, found, &style)).collect::<Result<Vec<_>>>()?;
     let templates = call.array(0).as_string::<i32>();
     let mut builder = StringBuilder::new();
     for row in 0..call.rows {
@@ -93,11 +87,8 @@ fn formatted(template: &str, value: impl Fn(usize) -> Result<Option<String>>) ->
                 Some(digit) if digit.is_ascii_digit() => digits.push(digit),
                 Some(kind) => break kind,
                 None => {
-                    return Err(Error::new(
-                        SqlState::INVALID_PARAMETER_VALUE,
-                        "unterminated format() type specifier",
-                    )
-                    .with_hint("For a single \"%\" use \"%%\"."));
+                    return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "unterminated format() type specifier")
+                        .with_hint("For a single \"%\" use \"%%\"."));
                 }
             }
         };
@@ -108,12 +99,7 @@ fn formatted(template: &str, value: impl Fn(usize) -> Result<Option<String>>) ->
         let argument = value(next)?;
         next += 1;
         let piece = piece(kind, argument)?;
-        let padding = " ".repeat(
-            digits
-                .parse::<usize>()
-                .unwrap_or(0)
-                .saturating_sub(piece.chars().count()),
-        );
+        let padding = " ".repeat(digits.parse::<usize>().unwrap_or(0).saturating_sub(piece.chars().count()));
         match left {
             true => text.extend([piece, padding]),
             false => text.extend([padding, piece]),
@@ -126,10 +112,9 @@ fn piece(kind: char, argument: Option<String>) -> Result<String> {
     match (kind, argument) {
         ('s', argument) => Ok(argument.unwrap_or_default()),
         ('I', Some(name)) => Ok(quote_identifier(&name)),
-        ('I', None) => Err(Error::new(
-            SqlState::NULL_VALUE_NOT_ALLOWED,
-            "null values cannot be formatted as an SQL identifier",
-        )),
+        ('I', None) => {
+            Err(Error::new(SqlState::NULL_VALUE_NOT_ALLOWED, "null values cannot be formatted as an SQL identifier"))
+        }
         ('L', argument) => Ok(argument.map_or("NULL".into(), |text| quote_literal(&text))),
         (other, _) => {
             let message = format!("unrecognized format() type specifier \"{other}\"");
@@ -150,16 +135,10 @@ fn string_to_array(call: &Call) -> Result<ArrayRef> {
         }
         let text = texts.value(row);
         let null = nulls.filter(|nulls| nulls.is_valid(row)).map(|nulls| nulls.value(row));
-        let mut append = |part: &str| {
-            builder
-                .values()
-                .append_option(Some(part).filter(|part| null != Some(*part)))
-        };
+        let mut append = |part: &str| builder.values().append_option(Some(part).filter(|part| null != Some(*part)));
         match delimiters.is_valid(row).then(|| delimiters.value(row)) {
             _ if text.is_empty() => {}
-            None => text
-                .chars()
-                .for_each(|character| append(character.encode_utf8(&mut [0; 4]))),
+            None => text.chars().for_each(|character| append(character.encode_utf8(&mut [0; 4]))),
             Some("") => append(text),
             Some(delimiter) => text.split(delimiter).for_each(append),
         }

@@ -23,9 +23,7 @@ pub fn functions() -> Vec<Function> {
             vec![
                 Overload::of([Text, Text, Text], Text, |call| {
                     with_patterns(|patterns| {
-                        map3(call, |text: &str, pattern: &str, new: &str| {
-                            replace(patterns, text, pattern, new, "")
-                        })
+                        map3(call, |text: &str, pattern: &str, new: &str| replace(patterns, text, pattern, new, ""))
                     })
                 }),
                 Overload::of([Text, Text, Text, Text], Text, |call| {
@@ -78,19 +76,12 @@ pub fn functions() -> Vec<Function> {
             vec![Overload::of([Text, Text], Text, |call| {
                 with_patterns(|patterns| {
                     map2(call, |text: &str, pattern: &str| {
-                        Ok(patterns
-                            .borrow_mut()
-                            .get(pattern, "")?
-                            .find(text)
-                            .map(|found| found.as_str().to_string()))
+                        Ok(patterns.borrow_mut().get(pattern, "")?.find(text).map(|found| found.as_str().to_string()))
                     })
                 })
             })],
         ),
-        Function::new(
-            "regexp_split_to_array",
-            vec![Overload::of([Text, Text], texts(), split)],
-        ),
+        Function::new("regexp_split_to_array", vec![Overload::of([Text, Text], texts(), split)]),
     ]
 }
 
@@ -100,11 +91,7 @@ pub fn substring_overloads() -> Vec<Overload> {
         Overload::of([Text, Text], Text, |call| {
             with_patterns(|patterns| {
                 map2(call, |text: &str, pattern: &str| {
-                    Ok(patterns
-                        .borrow_mut()
-                        .get(pattern, "")?
-                        .captures(text)
-                        .and_then(|found| first_group(&found)))
+                    Ok(patterns.borrow_mut().get(pattern, "")?.captures(text).and_then(|found| first_group(&found)))
                 })
             })
         }),
@@ -112,11 +99,7 @@ pub fn substring_overloads() -> Vec<Overload> {
             with_patterns(|patterns| {
                 map3(call, |text: &str, pattern: &str, escape: &str| {
                     let regex = similar_to_regex(pattern, escape)?;
-                    Ok(patterns
-                        .borrow_mut()
-                        .get(&regex, "")?
-                        .find(text)
-                        .map(|found| found.as_str().to_string()))
+                    Ok(patterns.borrow_mut().get(&regex, "")?.find(text).map(|found| found.as_str().to_string()))
                 })
             })
         }),
@@ -137,9 +120,7 @@ fn replace(patterns: &RefCell<Patterns>, text: &str, pattern: &str, new: &str, f
     let mut patterns = patterns.borrow_mut();
     let regex = patterns.get(pattern, flags)?;
     let limit = if flags.contains('g') { 0 } else { 1 };
-    Ok(regex
-        .replacen(text, limit, |found: &Captures| expanded(found, new))
-        .into_owned())
+    Ok(regex.replacen(text, limit, |found: &Captures| expanded(found, new)).into_owned())
 }
 
 /// `\1` to `\9` and `\&` in a replacement.
@@ -167,11 +148,7 @@ fn expanded(found: &Captures, new: &str) -> String {
                 None
             }
         };
-        text.push_str(
-            group
-                .and_then(|group| found.get(group as usize))
-                .map_or("", |group| group.as_str()),
-        );
+        text.push_str(group.and_then(|group| found.get(group as usize)).map_or("", |group| group.as_str()));
     }
     text
 }

@@ -11,42 +11,24 @@ const TEXT_BYTES_MAX: usize = 1 << 30;
 pub fn functions() -> Vec<Function> {
     let plain = |name, kernel| Function::new(name, vec![Overload::of([Text], Text, kernel)]).infallible();
     vec![
-        plain("lower", |call| {
-            map1(call, |text: &str| Ok(cased(text, char::to_lowercase)))
-        }),
-        plain("upper", |call| {
-            map1(call, |text: &str| Ok(cased(text, char::to_uppercase)))
-        }),
+        plain("lower", |call| map1(call, |text: &str| Ok(cased(text, char::to_lowercase)))),
+        plain("upper", |call| map1(call, |text: &str| Ok(cased(text, char::to_uppercase)))),
         plain("initcap", |call| map1(call, initcap)),
-        plain("reverse", |call| {
-            map1(call, |text: &str| Ok(text.chars().rev().collect::<String>()))
-        }),
+        plain("reverse", |call| map1(call, |text: &str| Ok(text.chars().rev().collect::<String>()))),
         Function::new("trim", trims(Side::Both)).infallible(),
         Function::new("btrim", trims(Side::Both)).infallible(),
         Function::new("ltrim", trims(Side::Left)).infallible(),
         Function::new("rtrim", trims(Side::Right)).infallible(),
         Function::new("lpad", pads(true)),
         Function::new("rpad", pads(false)),
-        Function::new(
-            "repeat",
-            vec![Overload::of([Text, Int4], Text, |call| map2(call, repeat))],
-        ),
-        Function::new(
-            "replace",
-            vec![Overload::of([Text, Text, Text], Text, |call| map3(call, replace))],
-        )
-        .infallible(),
-        Function::new(
-            "translate",
-            vec![Overload::of([Text, Text, Text], Text, |call| map3(call, translate))],
-        )
-        .infallible(),
+        Function::new("repeat", vec![Overload::of([Text, Int4], Text, |call| map2(call, repeat))]),
+        Function::new("replace", vec![Overload::of([Text, Text, Text], Text, |call| map3(call, replace))]).infallible(),
+        Function::new("translate", vec![Overload::of([Text, Text, Text], Text, |call| map3(call, translate))])
+            .infallible(),
         Function::new(
             "ascii",
             vec![Overload::of([Text], Int4, |call| {
-                map1(call, |text: &str| {
-                    Ok(text.chars().next().map_or(0, |first| first as i32))
-                })
+                map1(call, |text: &str| Ok(text.chars().next().map_or(0, |first| first as i32)))
             })],
         )
         .infallible(),
@@ -59,15 +41,9 @@ pub fn functions() -> Vec<Function> {
             ],
         )
         .infallible(),
-        plain("quote_ident", |call| {
-            map1(call, |text: &str| Ok(quote_identifier(text)))
-        }),
+        plain("quote_ident", |call| map1(call, |text: &str| Ok(quote_identifier(text)))),
         plain("quote_literal", |call| map1(call, |text: &str| Ok(quote_literal(text)))),
-        Function::new(
-            "quote_nullable",
-            vec![Overload::of([Text], Text, quote_nullable).not_strict()],
-        )
-        .infallible(),
+        Function::new("quote_nullable", vec![Overload::of([Text], Text, quote_nullable).not_strict()]).infallible(),
     ]
 }
 
@@ -86,11 +62,7 @@ fn cased<I: Iterator<Item = char>>(text: &str, convert: fn(char) -> I) -> String
 fn initcap(text: &str) -> Result<String> {
     let mut inside = false;
     let convert = |character: char| {
-        let converted = if inside {
-            character.to_lowercase().next()
-        } else {
-            character.to_uppercase().next()
-        };
+        let converted = if inside { character.to_lowercase().next() } else { character.to_uppercase().next() };
         inside = character.is_alphanumeric();
         converted.unwrap_or(character)
     };
@@ -109,19 +81,13 @@ fn trims(side: Side) -> Vec<Overload> {
         ($left:expr, $right:expr) => {
             vec![
                 Overload::of([Text], Text, |call| {
-                    map1(call, |text: &str| {
-                        Ok(trimmed(text, " ", $left, $right).to_string())
-                    })
+                    map1(call, |text: &str| Ok(trimmed(text, " ", $left, $right).to_string()))
                 }),
                 Overload::of([Text, Text], Text, |call| {
-                    map2(call, |text: &str, characters: &str| {
-                        Ok(trimmed(text, characters, $left, $right).to_string())
-                    })
+                    map2(call, |text: &str, characters: &str| Ok(trimmed(text, characters, $left, $right).to_string()))
                 }),
                 Overload::of([Bytea, Bytea], Bytea, |call| {
-                    map2(call, |bytes: &[u8], set: &[u8]| {
-                        Ok(trimmed_bytes(bytes, set, $left, $right).to_vec())
-                    })
+                    map2(call, |bytes: &[u8], set: &[u8]| Ok(trimmed_bytes(bytes, set, $left, $right).to_vec()))
                 }),
             ]
         };
@@ -159,9 +125,7 @@ fn pads(left: bool) -> Vec<Overload> {
                 map2(call, |text: &str, length: i32| padded(text, length, " ", true))
             }),
             Overload::of([Text, Int4, Text], Text, |call| {
-                map3(call, |text: &str, length: i32, fill: &str| {
-                    padded(text, length, fill, true)
-                })
+                map3(call, |text: &str, length: i32, fill: &str| padded(text, length, fill, true))
             }),
         ],
         false => vec![
@@ -169,9 +133,7 @@ fn pads(left: bool) -> Vec<Overload> {
                 map2(call, |text: &str, length: i32| padded(text, length, " ", false))
             }),
             Overload::of([Text, Int4, Text], Text, |call| {
-                map3(call, |text: &str, length: i32, fill: &str| {
-                    padded(text, length, fill, false)
-                })
+                map3(call, |text: &str, length: i32, fill: &str| padded(text, length, fill, false))
             }),
         ],
     }
@@ -187,11 +149,7 @@ fn padded(text: &str, length: i32, fill: &str, left: bool) -> Result<String> {
         return Err(too_long());
     }
     let padding: String = fill.chars().cycle().take(length - size).collect();
-    Ok(if left {
-        format!("{padding}{text}")
-    } else {
-        format!("{text}{padding}")
-    })
+    Ok(if left { format!("{padding}{text}") } else { format!("{text}{padding}") })
 }
 
 fn too_long() -> Error {
@@ -207,11 +165,7 @@ fn repeat(text: &str, times: i32) -> Result<String> {
 }
 
 fn replace(text: &str, from: &str, to: &str) -> Result<String> {
-    Ok(if from.is_empty() {
-        text.to_string()
-    } else {
-        text.replace(from, to)
-    })
+    Ok(if from.is_empty() { text.to_string() } else { text.replace(from, to) })
 }
 
 fn translate(text: &str, from: &str, to: &str) -> Result<String> {
@@ -224,14 +178,8 @@ fn translate(text: &str, from: &str, to: &str) -> Result<String> {
 
 fn chr(code: i32) -> Result<String> {
     match code {
-        0 => Err(Error::new(
-            SqlState::PROGRAM_LIMIT_EXCEEDED,
-            "null character not permitted",
-        )),
-        ..0 => Err(Error::new(
-            SqlState::INVALID_PARAMETER_VALUE,
-            "character number must be positive",
-        )),
+        0 => Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "null character not permitted")),
+        ..0 => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "character number must be positive")),
         _ => char::from_u32(code as u32).map(String::from).ok_or_else(|| {
             let message = format!("requested character not valid for encoding: {code}");
             Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
@@ -338,7 +286,5 @@ fn quote_nullable(call: &crate::sql::function::definition::Call) -> Result<dataf
     use datafusion::arrow::array::AsArray;
     let quoted = |text: Option<&str>| Some(text.map_or("NULL".to_string(), quote_literal));
     let texts = call.array(0).as_string::<i32>().iter().map(quoted);
-    Ok(std::sync::Arc::new(
-        texts.collect::<datafusion::arrow::array::StringArray>(),
-    ))
+    Ok(std::sync::Arc::new(texts.collect::<datafusion::arrow::array::StringArray>()))
 }

@@ -121,8 +121,19 @@ async fn run_files(options: Arc<Options>) -> Result<bool> {
         collect(file, &mut paths)?;
     }
     let mut scripts = Vec::new();
-    for path in &paths {
-        scripts.push((path, Arc::new(Script::read(path)?)));
+    let mut tallies = Vec::new();
+    for path in paths {
+        match Script::read(&path) {
+            Ok(script) => scripts.push((path, Arc::new(script))),
+            Err(error) => {
+                let mut tally = Tally::new(&path.display().to_string(), Mode::OneShot);
+                tally.add(
+                    0,
+                    Verdict::Failed(Failure::new(0, "", format!("the file cannot be run: {error:?}"))),
+                );
+                tallies.push(tally);
+            }
+        }
     }
     let target = match &options.url {
         Some(config) => Target::Url(Box::new(config.clone())),
@@ -142,14 +153,14 @@ async fn run_files(options: Arc<Options>) -> Result<bool> {
             );
         }
     }
-    let tallies: Vec<_> = futures::stream::iter(work)
+    let ran: Vec<_> = futures::stream::iter(work)
         .buffered(options.jobs.max(1))
         .collect()
         .await;
-    let tallies: Vec<Tally> = tallies
-        .into_iter()
-        .map(|tally| tally.expect("running a file does not panic"))
-        .collect();
+    tallies.extend(
+        ran.into_iter()
+            .map(|tally| tally.expect("running a file does not panic")),
+    );
     let refusals = if options.strict {
         Refusals::Fail
     } else {
@@ -285,7 +296,7 @@ impl Pass<'_> {
     }
 }
 
-async fn rewrite_files(scripts: &[(&PathBuf, Arc<Script>)], target: &Target) -> Result<bool> {
+async fn rewrite_files(scripts: &[(PathBuf, Arc<Script>)], target: &Target) -> Result<bool> {
     let mut well = true;
     for (path, script) in scripts {
         let instance = target.start().await?;

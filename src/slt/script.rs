@@ -218,17 +218,20 @@ fn name(connection: Connection) -> Option<String> {
     }
 }
 
-/// Replaces `${NAME}` by the environment's value. `${RUN}` is left: it is another word for every run of the file.
+/// Replaces `${NAME}` by the environment's value. `${RUN}` is left: it is another word for every run of the file; so is
+/// what is no plain name, which is the shell's.
 fn substituted(text: &str) -> Result<String> {
     let mut out = String::new();
     let mut rest = text;
     while let Some(start) = rest.find("${") {
         let Some(end) = rest[start..].find('}') else { break };
-        let name = &rest[start + 2..start + end];
+        let (whole, name) = (&rest[start..=start + end], &rest[start + 2..start + end]);
+        let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         out.push_str(&rest[..start]);
-        match name {
-            "RUN" => out.push_str("${RUN}"),
-            _ => out.push_str(&std::env::var(name).map_err(|_| missing(name))?),
+        if is_name && name != "RUN" {
+            out.push_str(&std::env::var(name).map_err(|_| missing(name))?);
+        } else {
+            out.push_str(whole);
         }
         rest = &rest[start + end + 1..];
     }

@@ -16,6 +16,7 @@ pub mod optimizer;
 mod oracle;
 mod parse;
 pub mod physical;
+pub mod stop;
 mod plan_delete;
 mod plan_insert;
 mod plan_update;

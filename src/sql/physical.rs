@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::common::Result as DataFusionResult;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -17,9 +17,6 @@ use datafusion::logical_expr::{
     Expr, Filter, LogicalPlan, TableProviderFilterPushDown, TableScan, UserDefinedLogicalNode,
 };
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
-use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 
@@ -61,24 +58,7 @@ pub async fn physical_plan(
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let provided = push_filters(provide(plan.clone(), providers)?)?;
     let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(RepeatPlanner)]);
-    yielding(planner.create_physical_plan(&provided, state).await?)
-}
-
-/// DataFusion lets a task yield where rows come in. An operator that makes many rows of few (a join, an unnested array)
-/// would keep its thread long after the query was cancelled, so it yields at what it gives, too.
-fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let wrapped = plan.transform_up(|plan| {
-        let multiplies = plan.is::<CrossJoinExec>()
-            || plan.is::<NestedLoopJoinExec>()
-            || plan.is::<HashJoinExec>()
-            || plan.is::<SortMergeJoinExec>()
-            || plan.is::<UnnestExec>();
-        Ok(match multiplies {
-            true => Transformed::yes(Arc::new(CooperativeExec::new(plan)) as Arc<dyn ExecutionPlan>),
-            false => Transformed::no(plan),
-        })
-    });
-    Ok(wrapped.data()?)
+    Ok(planner.create_physical_plan(&provided, state).await?)
 }
 
 /// Puts the providers of rows in the place of names.

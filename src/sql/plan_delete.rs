@@ -18,9 +18,7 @@ impl Planner<'_> {
             return Err(Error::new(SqlState::SYNTAX_ERROR, "DELETE takes one table"));
         };
         if delete.output.is_some() || !delete.order_by.is_empty() || delete.limit.is_some() {
-            return Err(Error::unsupported(
-                "ORDER BY, LIMIT or OUTPUT in a DELETE is not supported",
-            ));
+            return Err(Error::unsupported("ORDER BY, LIMIT or OUTPUT in a DELETE is not supported"));
         }
         let (name, alias) = table_and_alias(target, "DELETE")?;
         let (entry, table) = self.target(&name, "delete from")?;
@@ -32,11 +30,7 @@ impl Planner<'_> {
             let returning = returning(binder, delete.returning.as_ref(), &scope)?;
             Ok((bound, returning))
         })?;
-        Ok(DeletePlan {
-            table: entry.id,
-            rows,
-            returning,
-        })
+        Ok(DeletePlan { table: entry.id, rows, returning })
     }
 }
 
@@ -58,5 +52,5 @@ fn rows(
         plan = LogicalPlanBuilder::from(plan).filter(filter)?.build()?;
     }
     let items = scope.tables[0].columns.clone();
-    binder.items(plan, items)
+    binder.project(plan, items)
 }

@@ -1,14 +1,11 @@
 //! INSERT and COPY FROM: rows with all of the table's columns, in its types, defaults filled in.
 
-use datafusion::common::DFSchema;
-use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use sqlparser::ast::{
     self, ConflictTarget, Insert, ObjectNamePart, OnConflictAction, OnInsert, Query, SetExpr, TableObject,
 };
 
-use super::binder::{Binder, Bound, Place, Scope, assign, read_output};
-use super::parse_expression;
+use super::binder::{Binder, Bound, Place, Scope, is_default, read_output};
 use super::planned::{Assignment, Conflict, ConflictAction, CopyPlan, InsertPlan, Projection};
 use super::planner::Planner;
 use super::returning::{RowScope, returning};
@@ -23,10 +20,7 @@ impl Planner<'_> {
             return Err(Error::unsupported("INSERT into anything but a table is not supported"));
         };
         let (entry, table) = self.target(&Name::of_object(name)?, "insert into")?;
-        let alias = insert
-            .table_alias
-            .as_ref()
-            .map_or(entry.name.clone(), |alias| fold(&alias.alias));
+        let alias = insert.table_alias.as_ref().map_or(entry.name.clone(), |alias| fold(&alias.alias));
         let (mut rows, (on_conflict, returning)) = self.plan(declared, |binder| {
             let targets = target_columns(&insert.columns, table, &entry.name)?;
             let bound = match &insert.source {
@@ -42,12 +36,7 @@ impl Planner<'_> {
             Ok((bound, (conflict, returning)))
         })?;
         rows.columns = as_table(&table.relation);
-        Ok(InsertPlan {
-            table: entry.id,
-            rows,
-            on_conflict,
-            returning,
-        })
+        Ok(InsertPlan { table: entry.id, rows, on_conflict, returning })
     }
 
     /// COPY name [(columns)] FROM: what the client sends, and how it becomes the table's rows.
@@ -61,21 +50,14 @@ impl Planner<'_> {
             }
         }
         let chosen = targets.iter().map(|&index| table.relation.columns[index].clone());
-        let copied = Relation::new(
-            chosen
-                .map(|column| Column {
-                    nullable: true,
-                    ..column
-                })
-                .collect(),
-        );
+        let copied = Relation::new(chosen.map(|column| Column { nullable: true, ..column }).collect());
         let scope = RowScope::new(&[(entry.name.as_str(), &copied)])?;
         let mut binder = Binder::new(self.catalog, self.context, self.system, Default::default());
         let mut expressions = Vec::new();
         for index in 0..table.relation.columns.len() {
             expressions.push(match targets.iter().position(|&target| target == index) {
                 Some(place) => scope.scope.visible[place].expression.clone(),
-                None => default_value(&mut binder, table, index)?,
+                None => binder.default_value(table, index)?,
             });
         }
         let compiled = scope.compile(expressions, self.context)?;
@@ -83,20 +65,13 @@ impl Planner<'_> {
             expressions: compiled.into_iter().map(|(expression, _)| expression).collect(),
             columns: as_table(&table.relation),
         };
-        Ok(CopyPlan {
-            table: entry.id,
-            copied,
-            complete,
-        })
+        Ok(CopyPlan { table: entry.id, copied, complete })
     }
 }
 
 /// The rows' columns are the table's; NOT NULL is checked when they are written.
 fn as_table(relation: &Relation) -> Relation {
-    let columns = relation.columns.iter().map(|column| Column {
-        nullable: true,
-        ..column.clone()
-    });
+    let columns = relation.columns.iter().map(|column| Column { nullable: true, ..column.clone() });
     Relation::new(columns.collect())
 }
 
@@ -107,9 +82,7 @@ fn target_columns(names: &[ast::ObjectName], table: &Table, relation: &str) -> R
     let mut targets = Vec::new();
     for name in names {
         let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else {
-            return Err(Error::unsupported(format!(
-                "the target {name} of an INSERT is not supported"
-            )));
+            return Err(Error::unsupported(format!("the target {name} of an INSERT is not supported")));
         };
         add_target(&mut targets, &fold(ident), table, relation).map_err(|error| error.at(position_of(ident)))?;
     }
@@ -139,20 +112,10 @@ fn plain_values(query: &Query) -> Option<&ast::Values> {
     }
 }
 
-/// The value of a column that a row leaves out.
-pub(super) fn default_value(binder: &mut Binder, table: &Table, index: usize) -> Result<Expr> {
-    let column = &table.relation.columns[index];
-    let value = match table.defaults.get(index).and_then(Option::as_ref) {
-        Some(text) => binder.expression(&parse_expression(text)?, &Scope::empty(), Place::Default)?,
-        None => Expr::Literal(ScalarValue::Null, None),
-    };
-    assign(value, &DFSchema::empty(), column)
-}
-
 fn default_values(binder: &mut Binder, table: &Table) -> Result<Bound> {
     let mut row = Vec::new();
     for index in 0..table.relation.columns.len() {
-        row.push(default_value(binder, table, index)?);
+        row.push(binder.default_value(table, index)?);
     }
     as_columns(binder, vec![row], table)
 }
@@ -169,20 +132,15 @@ fn values_rows(
     let first = values.rows.first().map_or(0, |row| row.content.len());
     for row in &values.rows {
         if row.content.len() != first {
-            return Err(Error::new(
-                SqlState::SYNTAX_ERROR,
-                "VALUES lists must all be the same length",
-            ));
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "VALUES lists must all be the same length"));
         }
         check_count(row.content.len(), targets.len(), named)?;
         let mut complete = Vec::with_capacity(table.relation.columns.len());
         for index in 0..table.relation.columns.len() {
             let place = targets.iter().position(|&target| target == index);
-            let written = place
-                .and_then(|place| row.content.get(place))
-                .filter(|value| !is_default(value));
+            let written = place.and_then(|place| row.content.get(place)).filter(|value| !is_default(value));
             complete.push(match written {
-                None => default_value(binder, table, index)?,
+                None => binder.default_value(table, index)?,
                 Some(value) => {
                     let column = &table.relation.columns[index];
                     let bound = binder.expression(value, &scope, Place::Values)?;
@@ -197,33 +155,20 @@ fn values_rows(
 
 fn check_count(given: usize, targets: usize, named: bool) -> Result<()> {
     if given > targets {
-        return Err(Error::new(
-            SqlState::SYNTAX_ERROR,
-            "INSERT has more expressions than target columns",
-        ));
+        return Err(Error::new(SqlState::SYNTAX_ERROR, "INSERT has more expressions than target columns"));
     }
     if named && given < targets {
-        return Err(Error::new(
-            SqlState::SYNTAX_ERROR,
-            "INSERT has more target columns than expressions",
-        ));
+        return Err(Error::new(SqlState::SYNTAX_ERROR, "INSERT has more target columns than expressions"));
     }
     Ok(())
 }
 
-pub(super) fn is_default(value: &ast::Expr) -> bool {
-    matches!(value, ast::Expr::Identifier(ident)
-        if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default"))
-}
-
 /// Rows that are of the table's types already, under the table's names.
 fn as_columns(binder: &mut Binder, rows: Vec<Vec<Expr>>, table: &Table) -> Result<Bound> {
-    let bound = binder.constant_rows(rows)?;
+    let bound = binder.value_rows(rows)?;
     let items = table.relation.columns.iter().zip(&bound.columns);
-    let items = items
-        .map(|(column, output)| (column.name.clone(), Expr::Column(output.column.clone())))
-        .collect();
-    binder.items(bound.plan, items)
+    let items = items.map(|(column, output)| (column.name.clone(), Expr::Column(output.column.clone()))).collect();
+    binder.project(bound.plan, items)
 }
 
 fn query_rows(binder: &mut Binder, query: &Query, table: &Table, targets: &[usize], named: bool) -> Result<Bound> {
@@ -232,18 +177,15 @@ fn query_rows(binder: &mut Binder, query: &Query, table: &Table, targets: &[usiz
     let schema = bound.plan.schema().clone();
     let mut items = Vec::new();
     for (index, column) in table.relation.columns.iter().enumerate() {
-        let output = targets
-            .iter()
-            .position(|&target| target == index)
-            .and_then(|place| bound.columns.get(place));
+        let output = targets.iter().position(|&target| target == index).and_then(|place| bound.columns.get(place));
         let value = match output {
-            None => default_value(binder, table, index)?,
+            None => binder.default_value(table, index)?,
             Some(output) => read_output(output, &schema, column)?,
         };
         items.push((column.name.clone(), value));
     }
     let plan: LogicalPlan = bound.plan;
-    binder.items(plan, items)
+    binder.project(plan, items)
 }
 
 fn conflict(binder: &mut Binder, on: Option<&OnInsert>, table: &Table, alias: &str) -> Result<Option<Conflict>> {
@@ -257,10 +199,8 @@ fn conflict(binder: &mut Binder, on: Option<&OnInsert>, table: &Table, alias: &s
     let target = match &on.conflict_target {
         None => vec![],
         Some(ConflictTarget::OnConstraint(name)) => {
-            return Err(
-                Error::unsupported(format!("ON CONFLICT ON CONSTRAINT {name} is not supported"))
-                    .with_hint("Name the columns of the primary key."),
-            );
+            return Err(Error::unsupported(format!("ON CONFLICT ON CONSTRAINT {name} is not supported"))
+                .with_hint("Name the columns of the primary key."));
         }
         Some(ConflictTarget::Columns(names)) => conflict_target(names, table)?,
     };
@@ -287,10 +227,7 @@ fn conflict(binder: &mut Binder, on: Option<&OnInsert>, table: &Table, alias: &s
             let values = compiled.by_ref().take(columns.len()).collect::<Vec<_>>();
             let pairs = columns.into_iter().zip(values);
             let assignments = pairs.map(|(column, value)| Assignment { column, value }).collect();
-            ConflictAction::Update {
-                assignments,
-                filter: compiled.next(),
-            }
+            ConflictAction::Update { assignments, filter: compiled.next() }
         }
     };
     Ok(Some(Conflict { target, action }))
@@ -321,26 +258,14 @@ fn conflict_target(names: &[ast::Ident], table: &Table) -> Result<Vec<usize>> {
 
 fn refuse_clauses(insert: &Insert) -> Result<()> {
     let refused = [
-        (
-            insert.or.is_some() || insert.ignore || insert.replace_into,
-            "INSERT OR, INSERT IGNORE or REPLACE",
-        ),
+        (insert.or.is_some() || insert.ignore || insert.replace_into, "INSERT OR, INSERT IGNORE or REPLACE"),
         (insert.overwrite, "INSERT OVERWRITE"),
-        (
-            insert.partitioned.is_some() || !insert.after_columns.is_empty(),
-            "INSERT into partitions",
-        ),
+        (insert.partitioned.is_some() || !insert.after_columns.is_empty(), "INSERT into partitions"),
         (!insert.assignments.is_empty(), "INSERT ... SET"),
         (insert.insert_alias.is_some(), "an alias of the inserted rows"),
         (insert.output.is_some(), "OUTPUT"),
-        (
-            insert.settings.is_some() || insert.format_clause.is_some(),
-            "SETTINGS or FORMAT",
-        ),
-        (
-            !insert.multi_table_into_clauses.is_empty(),
-            "INSERT into several tables",
-        ),
+        (insert.settings.is_some() || insert.format_clause.is_some(), "SETTINGS or FORMAT"),
+        (!insert.multi_table_into_clauses.is_empty(), "INSERT into several tables"),
     ];
     match refused.into_iter().find(|(given, _)| *given) {
         Some((_, construct)) => Err(Error::unsupported(format!("{construct} is not supported"))),

@@ -23,11 +23,7 @@ impl Planner<'_> {
             let returning = returning(binder, update.returning.as_ref(), &scope)?;
             Ok((bound, returning))
         })?;
-        Ok(UpdatePlan {
-            table: entry.id,
-            rows,
-            returning,
-        })
+        Ok(UpdatePlan { table: entry.id, rows, returning })
     }
 }
 
@@ -48,24 +44,15 @@ fn rows(binder: &mut Binder, update: &Update, name: &Name, alias: Option<&str>, 
     }
     let names = old.iter().map(|(name, _)| name.clone());
     let items = old.iter().cloned().chain(names.zip(new)).collect();
-    let bound = binder.items(plan, items)?;
+    let bound = binder.project(plan, items)?;
     match &table.relation.key {
         // A row that several rows of FROM match is changed once.
         Some(key) if !from.is_empty() => {
             let column = |index: &usize| Expr::Column(bound.columns[*index].column.clone());
             let on = key.iter().map(column).collect();
-            let selected = bound
-                .columns
-                .iter()
-                .map(|output| Expr::Column(output.column.clone()))
-                .collect();
-            let plan = LogicalPlanBuilder::from(bound.plan)
-                .distinct_on(on, selected, None)?
-                .build()?;
-            Ok(Bound {
-                plan,
-                columns: bound.columns,
-            })
+            let selected = bound.columns.iter().map(|output| Expr::Column(output.column.clone())).collect();
+            let plan = LogicalPlanBuilder::from(bound.plan).distinct_on(on, selected, None)?.build()?;
+            Ok(Bound { plan, columns: bound.columns })
         }
         _ => Ok(bound),
     }
@@ -74,15 +61,9 @@ fn rows(binder: &mut Binder, update: &Update, name: &Name, alias: Option<&str>, 
 /// The table that a modification names, without joins.
 pub(super) fn table_and_alias(table: &TableWithJoins, verb: &str) -> Result<(Name, Option<String>)> {
     match (&table.relation, table.joins.is_empty()) {
-        (
-            TableFactor::Table {
-                name,
-                alias,
-                args: None,
-                ..
-            },
-            true,
-        ) => Ok((Name::of_object(name)?, alias.as_ref().map(|alias| fold(&alias.name)))),
+        (TableFactor::Table { name, alias, args: None, .. }, true) => {
+            Ok((Name::of_object(name)?, alias.as_ref().map(|alias| fold(&alias.name))))
+        }
         _ => Err(Error::new(SqlState::SYNTAX_ERROR, format!("{verb} takes one table"))),
     }
 }
@@ -91,10 +72,7 @@ fn refuse_clauses(update: &Update) -> Result<()> {
     let refused = [
         (update.or.is_some(), "UPDATE OR"),
         (update.output.is_some(), "OUTPUT"),
-        (
-            !update.order_by.is_empty() || update.limit.is_some(),
-            "ORDER BY or LIMIT in an UPDATE",
-        ),
+        (!update.order_by.is_empty() || update.limit.is_some(), "ORDER BY or LIMIT in an UPDATE"),
     ];
     match refused.into_iter().find(|(given, _)| *given) {
         Some((_, construct)) => Err(Error::unsupported(format!("{construct} is not supported"))),

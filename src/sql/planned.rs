@@ -70,26 +70,15 @@ impl Planned {
     /// The plan with values in the places of its parameters.
     pub fn bind(&self, values: &[ScalarValue]) -> Result<Planned> {
         if values.len() != self.parameters.len() {
-            let message = format!(
-                "{} parameters are given, {} are needed",
-                values.len(),
-                self.parameters.len()
-            );
+            let message = format!("{} parameters are given, {} are needed", values.len(), self.parameters.len());
             return Err(Error::new(SqlState::PROTOCOL_VIOLATION, message));
         }
         if values.is_empty() {
             return Ok(self.clone());
         }
         let values = values.iter().map(|value| ScalarAndMetadata::new(value.clone(), None));
-        let logical = self
-            .logical
-            .clone()
-            .replace_params_with_values(&ParamValues::List(values.collect()))?;
-        Ok(Planned {
-            logical,
-            parameters: vec![],
-            ..self.clone()
-        })
+        let logical = self.logical.clone().replace_params_with_values(&ParamValues::List(values.collect()))?;
+        Ok(Planned { logical, parameters: vec![], ..self.clone() })
     }
 }
 

@@ -26,21 +26,13 @@ pub struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     pub fn new(catalog: &'a Catalog, context: &'a PlanContext, system: &'a dyn SystemRelations) -> Self {
-        Planner {
-            catalog,
-            context,
-            system,
-            values: None,
-        }
+        Planner { catalog, context, system, values: None }
     }
 
     /// Plans with the values of the parameters, instead of leaving their places open. RETURNING and ON CONFLICT hold
     /// expressions that are ready to run: if they use parameters, this is the only way to run them.
     pub fn with_values(self, values: &'a [ScalarValue]) -> Self {
-        Planner {
-            values: Some(values),
-            ..self
-        }
+        Planner { values: Some(values), ..self }
     }
 
     /// A query. `declared` holds the types of parameters that the client gave.
@@ -70,7 +62,7 @@ impl<'a> Planner<'a> {
     /// `TABLE name`, or some of its columns: what COPY TO and SUBSCRIBE read.
     pub fn table(&self, name: &Name, columns: &[String]) -> Result<Planned> {
         let (planned, ()) = self.plan(&[], |binder| {
-            let (plan, scope) = binder.relation_by_name(name)?;
+            let (plan, scope) = binder.relation(name, None)?;
             let mut bound = binder.every_column(plan, &scope)?;
             if !columns.is_empty() {
                 bound = chosen(bound, &name.name, columns)?;
@@ -91,21 +83,9 @@ impl<'a> Planner<'a> {
                 }
                 None => value,
             };
-            let plan = LogicalPlanBuilder::empty(true)
-                .project(vec![value.alias("value")])?
-                .build()?;
+            let plan = LogicalPlanBuilder::empty(true).project(vec![value.alias("value")])?.build()?;
             let column = PlanColumn::new_unqualified("value");
-            Ok((
-                Bound {
-                    plan,
-                    columns: vec![Output {
-                        name: "value".into(),
-                        column,
-                        is_unknown: false,
-                    }],
-                },
-                (),
-            ))
+            Ok((Bound { plan, columns: vec![Output { name: "value".into(), column, is_unknown: false }] }, ()))
         })?;
         let expressions = super::returning::flattened(&planned.logical)?;
         let Some(expression) = expressions.into_iter().next() else {
@@ -127,21 +107,9 @@ impl<'a> Planner<'a> {
                     false => error,
                 }
             })?;
-            let plan = LogicalPlanBuilder::empty(true)
-                .project(vec![value.alias("value")])?
-                .build()?;
+            let plan = LogicalPlanBuilder::empty(true).project(vec![value.alias("value")])?.build()?;
             let column = PlanColumn::new_unqualified("value");
-            Ok((
-                Bound {
-                    plan,
-                    columns: vec![Output {
-                        name: "value".into(),
-                        column,
-                        is_unknown: false,
-                    }],
-                },
-                (),
-            ))
+            Ok((Bound { plan, columns: vec![Output { name: "value".into(), column, is_unknown: false }] }, ()))
         })?;
         Ok(())
     }
@@ -207,10 +175,7 @@ impl<'a> Planner<'a> {
             .zip(fields)
             .map(|(output, field)| Column::new(output.name, SqlType::of_field(field), field.is_nullable()));
         Ok(Planned {
-            columns: Relation {
-                columns: columns.collect(),
-                key,
-            },
+            columns: Relation { columns: columns.collect(), key },
             logical,
             parameters: binder.parameters.open_types(),
             reads: binder.reads,
@@ -225,11 +190,7 @@ pub fn relation_of(definitions: &[ColumnDefinition], key: Option<&[String]>) -> 
     distinct_names(definitions.iter().map(|definition| definition.name.as_str()))?;
     let columns = definitions.iter().map(|definition| {
         let in_key = key.is_some_and(|key| key.contains(&definition.name));
-        Column::new(
-            definition.name.clone(),
-            definition.sql_type.clone(),
-            !definition.not_null && !in_key,
-        )
+        Column::new(definition.name.clone(), definition.sql_type.clone(), !definition.not_null && !in_key)
     });
     let mut relation = Relation::new(columns.collect());
     if let Some(key) = key {
@@ -272,10 +233,7 @@ fn chosen(bound: Bound, relation: &str, names: &[String]) -> Result<Bound> {
         columns.push(found.clone());
     }
     distinct_names(names.iter().map(String::as_str))?;
-    let expressions = columns
-        .iter()
-        .map(|output| Expr::Column(output.column.clone()))
-        .collect();
+    let expressions = columns.iter().map(|output| Expr::Column(output.column.clone())).collect();
     let plan = LogicalPlan::Projection(ProjectionNode::try_new(expressions, Arc::new(bound.plan))?);
     Ok(Bound { plan, columns })
 }
@@ -296,10 +254,7 @@ fn with_our_types(plan: LogicalPlan) -> Result<LogicalPlan> {
         }
     }
     match changed {
-        true => Ok(LogicalPlan::Projection(ProjectionNode::try_new(
-            expressions,
-            Arc::new(plan),
-        )?)),
+        true => Ok(LogicalPlan::Projection(ProjectionNode::try_new(expressions, Arc::new(plan))?)),
         false => Ok(plan),
     }
 }
@@ -320,12 +275,12 @@ fn carried(found: &DataType) -> DataType {
         DataType::Timestamp(_, Some(_)) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         DataType::Time32(_) | DataType::Time64(_) => DataType::Time64(TimeUnit::Microsecond),
         DataType::Interval(_) | DataType::Duration(_) => SqlType::Interval.arrow(),
-        DataType::LargeList(item) | DataType::FixedSizeList(item, _) => DataType::List(Arc::new(
-            item.as_ref().clone().with_data_type(carried(item.data_type())),
-        )),
-        DataType::List(item) if carried(item.data_type()) != *item.data_type() => DataType::List(Arc::new(
-            item.as_ref().clone().with_data_type(carried(item.data_type())),
-        )),
+        DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            DataType::List(Arc::new(item.as_ref().clone().with_data_type(carried(item.data_type()))))
+        }
+        DataType::List(item) if carried(item.data_type()) != *item.data_type() => {
+            DataType::List(Arc::new(item.as_ref().clone().with_data_type(carried(item.data_type()))))
+        }
         other => other.clone(),
     }
 }

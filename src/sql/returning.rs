@@ -42,14 +42,8 @@ impl RowScope {
         // An excluded row has the table's columns; whether they are NULL is not known yet.
         let fields = columns.map(|(index, column)| column.sql_type.field(&format!("c{index}"), true));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let reference = RelationRef::System {
-            schema: String::new(),
-            name: ROW.into(),
-        };
-        let source = RelationSource {
-            reference,
-            schema: schema.clone(),
-        };
+        let reference = RelationRef::System { schema: String::new(), name: ROW.into() };
+        let source = RelationSource { reference, schema: schema.clone() };
         let plan = LogicalPlanBuilder::scan(TableReference::bare(ROW), Arc::new(source), None)?.build()?;
         let mut index = 0;
         let mut tables = Vec::new();
@@ -60,13 +54,7 @@ impl RowScope {
                 (column.name.clone(), Expr::Column(reference))
             });
             let columns = columns.collect();
-            tables.push(ScopeTable {
-                name: name.to_string(),
-                schema: None,
-                hidden_name: None,
-                columns,
-                key: None,
-            });
+            tables.push(ScopeTable { name: name.to_string(), schema: None, hidden_name: None, columns, key: None });
         }
         let scope = Scope::of_tables(tables, plan.schema().clone());
         let schema = DFSchema::try_from_qualified_schema(TableReference::bare(ROW), &schema)?;
@@ -93,10 +81,7 @@ impl RowScope {
         let properties = properties(context);
         let mut compiled = Vec::new();
         for (expression, field) in flattened(&optimized)?.into_iter().zip(&fields) {
-            compiled.push((
-                create_physical_expr(&expression, &self.schema, &properties)?,
-                field.clone(),
-            ));
+            compiled.push((create_physical_expr(&expression, &self.schema, &properties)?, field.clone()));
         }
         Ok(compiled)
     }
@@ -117,10 +102,7 @@ pub(super) fn returning(
         .zip(&compiled)
         .map(|(name, (_, field))| Column::new(name, SqlType::of_field(field), field.is_nullable()));
     let columns = Relation::new(columns.collect());
-    Ok(Some(Projection {
-        expressions: compiled.into_iter().map(|(expression, _)| expression).collect(),
-        columns,
-    }))
+    Ok(Some(Projection { expressions: compiled.into_iter().map(|(expression, _)| expression).collect(), columns }))
 }
 
 /// The columns of a plan as expressions over the columns of its scan.
@@ -145,11 +127,7 @@ pub(super) fn flattened(plan: &LogicalPlan) -> Result<Vec<Expr>> {
             Expr::Column(column) => match columns.get(column) {
                 Some(found) => {
                     let found = (*found).clone();
-                    Ok(Transformed::new(
-                        found,
-                        true,
-                        datafusion::common::tree_node::TreeNodeRecursion::Jump,
-                    ))
+                    Ok(Transformed::new(found, true, datafusion::common::tree_node::TreeNodeRecursion::Jump))
                 }
                 None => Ok(Transformed::no(part)),
             },
@@ -177,10 +155,7 @@ pub(super) fn evaluate(expression: &Expr, context: &PlanContext) -> Result<Scala
 fn properties(context: &PlanContext) -> ExecutionProps {
     let mut options = ConfigOptions::default();
     options.execution.time_zone = Some(context.time_zone.clone());
-    ExecutionProps {
-        config_options: Some(Arc::new(options)),
-        ..ExecutionProps::new()
-    }
+    ExecutionProps { config_options: Some(Arc::new(options)), ..ExecutionProps::new() }
 }
 
 /// A parameter whose value is not known can't run; it fails if somebody tries.
@@ -188,9 +163,7 @@ fn without_parameters(expression: Expr) -> Result<Expr> {
     let replaced = expression.transform(|part| match part {
         Expr::Placeholder(Placeholder { id, field }) => {
             let returns = field.map_or(DataType::Utf8, |field| field.data_type().clone());
-            Ok(Transformed::yes(
-                ScalarUDF::from(MissingValue::new(id, returns)).call(vec![]),
-            ))
+            Ok(Transformed::yes(ScalarUDF::from(MissingValue::new(id, returns)).call(vec![])))
         }
         other => Ok(Transformed::no(other)),
     });
@@ -207,11 +180,7 @@ struct MissingValue {
 
 impl MissingValue {
     fn new(parameter: String, returns: DataType) -> Self {
-        MissingValue {
-            parameter,
-            returns,
-            signature: Signature::nullary(Volatility::Volatile),
-        }
+        MissingValue { parameter, returns, signature: Signature::nullary(Volatility::Volatile) }
     }
 }
 

@@ -105,11 +105,7 @@ impl Name {
             return Err(Error::unsupported(message).at(position));
         }
         let name = parts.pop().expect("a name has at least one part");
-        Ok(Name {
-            schema: parts.pop(),
-            name,
-            position,
-        })
+        Ok(Name { schema: parts.pop(), name, position })
     }
 
     pub fn of_object(name: &ast::ObjectName) -> Result<Name> {
@@ -224,11 +220,7 @@ pub struct CreateSource {
 #[derive(Clone, Debug)]
 pub enum SourceFrom {
     /// `FROM KAFKA CONNECTION name (options)`; the kind in lower case.
-    Connection {
-        kind: String,
-        connection: Name,
-        options: Options,
-    },
+    Connection { kind: String, connection: Name, options: Options },
     /// `FROM LOAD GENERATOR kind (options)`; the kind in lower case.
     Generator { kind: String, options: Options },
 }

@@ -41,10 +41,7 @@ pub fn sql_type(written: &DataType) -> Result<SqlType> {
                 TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => SqlType::Timestamp,
             }
         }
-        DataType::Interval {
-            fields: None,
-            precision: None | Some(6),
-        } => SqlType::Interval,
+        DataType::Interval { fields: None, precision: None | Some(6) } => SqlType::Interval,
         DataType::Uuid => SqlType::Uuid,
         DataType::JSON => SqlType::Json,
         DataType::JSONB => SqlType::Jsonb,
@@ -64,10 +61,7 @@ fn custom(name: &Name, modifiers: &[String]) -> Result<SqlType> {
     }
     let length = match modifiers {
         [] => None,
-        [length] => Some(CharacterLength::IntegerLength {
-            length: length.parse().unwrap_or(0),
-            unit: None,
-        }),
+        [length] => Some(CharacterLength::IntegerLength { length: length.parse().unwrap_or(0), unit: None }),
         _ => return Err(unknown(&name.to_string())),
     };
     Ok(match (name.name.as_str(), length) {
@@ -131,16 +125,12 @@ fn numeric(info: &ExactNumberInfo) -> Result<SqlType> {
         ExactNumberInfo::PrecisionAndScale(precision, scale) => (precision, scale),
     };
     if precision == 0 || precision > 1000 {
-        return Err(invalid(format!(
-            "NUMERIC precision {precision} must be between 1 and 1000"
-        )));
+        return Err(invalid(format!("NUMERIC precision {precision} must be between 1 and 1000")));
     }
     if precision > PRECISION_MAX || !(0..=precision as i64).contains(&scale) {
-        return Err(
-            Error::unsupported(format!("numeric({precision},{scale}) is not supported")).with_hint(format!(
-                "The precision can be at most {PRECISION_MAX}, the scale between 0 and the precision."
-            )),
-        );
+        return Err(Error::unsupported(format!("numeric({precision},{scale}) is not supported")).with_hint(format!(
+            "The precision can be at most {PRECISION_MAX}, the scale between 0 and the precision."
+        )));
     }
     Ok(SqlType::Numeric(Some((precision as u8, scale as i8))))
 }
@@ -162,10 +152,8 @@ fn character_length(length: &Option<CharacterLength>, name: &str) -> Result<Opti
 fn microseconds(precision: Option<u64>, written: &DataType) -> Result<()> {
     match precision {
         None | Some(6) => Ok(()),
-        Some(_) => Err(
-            Error::unsupported(format!("{} is not supported", written.to_string().to_lowercase()))
-                .with_hint("Leave the precision out: times are kept in microseconds."),
-        ),
+        Some(_) => Err(Error::unsupported(format!("{} is not supported", written.to_string().to_lowercase()))
+            .with_hint("Leave the precision out: times are kept in microseconds.")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use millrace::engine::{Config, Database};
 use millrace::server::{Limits, Listener};
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls};
@@ -14,6 +14,15 @@ pub struct Server {
     pub address: SocketAddr,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
+    queries: Option<Runtime>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(queries) = self.queries.take() {
+            queries.shutdown_background();
+        }
+    }
 }
 
 impl Server {
@@ -22,22 +31,33 @@ impl Server {
     }
 
     pub async fn start_with(limits: Limits) -> Server {
+        // As in the real server, a query that does not yield must not keep connections from being served.
+        let queries = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         let config = Config {
             workers: 1,
-            ..Config::new(std::env::temp_dir(), Handle::current())
+            ..Config::new(std::env::temp_dir(), queries.handle().clone())
         };
         let database: Arc<Database> = Database::open(config).unwrap();
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), limits).await.unwrap();
         let address = listener.address();
         let (stop, stopping) = watch::channel(false);
         let serving = tokio::spawn(listener.serve(database, stopping));
-        Server { address, stop, serving }
+        Server {
+            address,
+            stop,
+            serving,
+            queries: Some(queries),
+        }
     }
 
     /// Asks the server to stop, and waits until it has.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        self.serving.await.unwrap();
+        (&mut self.serving).await.unwrap();
     }
 
     /// Asks the server to stop without waiting.

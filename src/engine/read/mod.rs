@@ -30,6 +30,7 @@ use crate::catalog::{Entry, Item, Table};
 use crate::dataflow::layout::Layout;
 use crate::dataflow::read::{self, Snapshots};
 use crate::sql::physical::BatchLimits;
+use crate::sql::stop::{Stop, stoppable};
 use crate::sql::{Planned, Projection, RelationRef, physical};
 use crate::types::{Error, ObjectId, Relation, Result, SqlState, Time};
 
@@ -301,10 +302,12 @@ fn system_relation(session: &mut Session, schema: &str, name: &str) -> Result<Ar
 /// Runs a physical plan on the threads for queries, a few batches ahead of whoever takes them.
 fn stream(database: &Database, plan: Arc<dyn ExecutionPlan>, task: Arc<TaskContext>, schema: SchemaRef) -> RowStream {
     let (sender, receiver) = mpsc::channel(ROW_QUEUE_BATCHES);
+    let stop = Stop::default();
+    let plan = stoppable(plan, &stop);
     let work = async move {
-        let mut batches = match execute_stream(plan, task) {
+        let mut batches = match plan.and_then(|plan| Ok(execute_stream(plan, task)?)) {
             Ok(batches) => batches,
-            Err(error) => return drop(sender.send(Err(error.into())).await),
+            Err(error) => return drop(sender.send(Err(error)).await),
         };
         while let Some(batch) = batches.next().await {
             let batch = batch.map_err(Error::from).and_then(|batch| with_schema(batch, &schema));
@@ -314,7 +317,7 @@ fn stream(database: &Database, plan: Arc<dyn ExecutionPlan>, task: Arc<TaskConte
             }
         }
     };
-    let task = AbortOnDrop(database.config.query_runtime.spawn(work));
+    let task = StopOnDrop { task: database.config.query_runtime.spawn(work), stop };
     let rows = tokio_stream(receiver).map(move |batch| {
         let _ = &task;
         batch
@@ -323,11 +326,15 @@ fn stream(database: &Database, plan: Arc<dyn ExecutionPlan>, task: Arc<TaskConte
 }
 
 /// Ends a query whose rows nobody wants any more.
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
+struct StopOnDrop {
+    task: tokio::task::JoinHandle<()>,
+    stop: Stop,
+}
 
-impl Drop for AbortOnDrop {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.abort();
+        self.stop.set();
+        self.task.abort();
     }
 }
 

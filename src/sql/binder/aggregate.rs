@@ -73,10 +73,7 @@ impl Binder<'_> {
     fn checked_group_key(key: Expr) -> Result<Expr> {
         match find_aggregate_exprs(std::iter::once(&key)).is_empty() {
             true => Ok(key),
-            false => Err(Error::new(
-                SqlState::GROUPING_ERROR,
-                "aggregate functions are not allowed in GROUP BY",
-            )),
+            false => Err(Error::new(SqlState::GROUPING_ERROR, "aggregate functions are not allowed in GROUP BY")),
         }
     }
 
@@ -128,16 +125,9 @@ impl Binder<'_> {
             }
             let name = expression.schema_name().to_string();
             let unique = (0..).map(|n| if n == 0 { name.clone() } else { format!("{name}:{n}") });
-            let unique = unique
-                .into_iter()
-                .find(|name| names.insert(name.clone()))
-                .expect("numbers do not end");
+            let unique = unique.into_iter().find(|name| names.insert(name.clone())).expect("numbers do not end");
             known.push((expression.clone(), Column::new_unqualified(unique.clone())));
-            if unique == name {
-                expression.clone()
-            } else {
-                expression.clone().alias(unique)
-            }
+            if unique == name { expression.clone() } else { expression.clone().alias(unique) }
         };
         keys.iter().for_each(|key| {
             register(key);
@@ -148,9 +138,7 @@ impl Binder<'_> {
             item.expression = above(&item.expression, &known)?;
         }
         match having {
-            Some(having) => Ok(LogicalPlanBuilder::from(node)
-                .filter(above(&having, &known)?)?
-                .build()?),
+            Some(having) => Ok(LogicalPlanBuilder::from(node).filter(above(&having, &known)?)?.build()?),
             None => Ok(node),
         }
     }
@@ -192,14 +180,10 @@ fn distinct_keys(groups: &[Expr]) -> Vec<Expr> {
 /// Columns of a table whose primary key is grouped by follow from it: they are grouped by too.
 fn add_dependents(groups: &mut Vec<Expr>, scope: &Scope, items: &[Item], having: &Option<Expr>) {
     let used: HashSet<Column> =
-        items
-            .iter()
-            .map(|item| &item.expression)
-            .chain(having)
-            .fold(HashSet::new(), |mut all, e| {
-                all.extend(e.column_refs().into_iter().cloned());
-                all
-            });
+        items.iter().map(|item| &item.expression).chain(having).fold(HashSet::new(), |mut all, e| {
+            all.extend(e.column_refs().into_iter().cloned());
+            all
+        });
     for table in &scope.tables {
         let Some(key) = &table.key else { continue };
         if !key.iter().all(|&position| groups.contains(&table.columns[position].1)) {
@@ -218,11 +202,7 @@ fn add_dependents(groups: &mut Vec<Expr>, scope: &Scope, items: &[Item], having:
 fn above(expression: &Expr, known: &[(Expr, Column)]) -> Result<Expr> {
     let replaced = expression.clone().transform_down(|expression| {
         match known.iter().find(|(computed, _)| *computed == expression) {
-            Some((_, column)) => Ok(Transformed::new(
-                Expr::Column(column.clone()),
-                true,
-                TreeNodeRecursion::Jump,
-            )),
+            Some((_, column)) => Ok(Transformed::new(Expr::Column(column.clone()), true, TreeNodeRecursion::Jump)),
             None => Ok(Transformed::no(expression)),
         }
     });

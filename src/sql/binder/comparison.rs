@@ -56,11 +56,7 @@ impl Binder<'_> {
         let bound = self.inner_query(query, scope)?;
         single_column(&bound)?;
         let value = self.beside(value, &bound);
-        Ok(Expr::InSubquery(InSubquery::new(
-            Box::new(value),
-            subquery_of(bound),
-            negated,
-        )))
+        Ok(Expr::InSubquery(InSubquery::new(Box::new(value), subquery_of(bound), negated)))
     }
 
     /// An open parameter takes the type of the subquery's column.
@@ -92,23 +88,12 @@ impl Binder<'_> {
         let mut all: Option<Expr> = None;
         for (value, output) in values.into_iter().zip(&bound.columns) {
             let outer = as_outer(value, scope)?;
-            let equal = binary(
-                self,
-                outer,
-                &BinaryOperator::Eq,
-                Expr::Column(output.column.clone()),
-                &inner,
-                0,
-            )?;
+            let equal = binary(self, outer, &BinaryOperator::Eq, Expr::Column(output.column.clone()), &inner, 0)?;
             all = Some(all.map_or(equal.clone(), |all| all.and(equal)));
         }
         let equal = all.expect("a row has at least one value");
         let bound = self.project(bound.plan, vec![("equal".into(), equal)])?;
-        Ok(Expr::InSubquery(InSubquery::new(
-            Box::new(lit(true)),
-            subquery_of(bound),
-            negated,
-        )))
+        Ok(Expr::InSubquery(InSubquery::new(Box::new(lit(true)), subquery_of(bound), negated)))
     }
 
     /// `value op ANY (..)`
@@ -163,16 +148,9 @@ impl Binder<'_> {
         let value = self.beside(value, &bound);
         let op = datafusion_operator(operator).filter(|op| op.negate().is_some());
         let Some(op) = op else {
-            return Err(Error::unsupported(format!(
-                "{operator} with a subquery after ANY or ALL is not supported"
-            )));
+            return Err(Error::unsupported(format!("{operator} with a subquery after ANY or ALL is not supported")));
         };
-        Ok(Expr::SetComparison(SetComparison::new(
-            Box::new(value),
-            subquery_of(bound),
-            op,
-            quantifier,
-        )))
+        Ok(Expr::SetComparison(SetComparison::new(Box::new(value), subquery_of(bound), op, quantifier)))
     }
 
     /// ANY and ALL of an array. `ARRAY[..]` is compared element by element; other arrays through their least, greatest
@@ -257,10 +235,7 @@ impl Binder<'_> {
             other => return Err(Error::unsupported(format!("{other} ANY of an array is not supported"))),
         };
         let null = Expr::Literal(ScalarValue::Null, None);
-        let holds_null = self
-            .scalar("array_position")?
-            .call(vec![array.clone(), null])
-            .is_not_null();
+        let holds_null = self.scalar("array_position")?.call(vec![array.clone(), null]).is_not_null();
         let empty = self.scalar("cardinality")?.call(vec![array.clone()]).eq(lit(0_i64));
         let whens = [
             (array.is_null(), lit(ScalarValue::Boolean(None))),
@@ -271,11 +246,7 @@ impl Binder<'_> {
         ];
         let pairs = whens.into_iter().map(|(when, then)| (Box::new(when), Box::new(then)));
         let otherwise = Some(Box::new(lit(false)));
-        Ok(Expr::Case(Case {
-            expr: None,
-            when_then_expr: pairs.collect(),
-            else_expr: otherwise,
-        }))
+        Ok(Expr::Case(Case { expr: None, when_then_expr: pairs.collect(), else_expr: otherwise }))
     }
 
     /// `(a, b) < (c, d)`
@@ -288,37 +259,21 @@ impl Binder<'_> {
         place: Place,
     ) -> Result<Expr> {
         let Some(right_row) = tuple_of(right) else {
-            return Err(Error::unsupported(
-                "comparing a row with anything but a row of values is not supported",
-            ));
+            return Err(Error::unsupported("comparing a row with anything but a row of values is not supported"));
         };
         if left.len() != right_row.len() {
-            return Err(Error::new(
-                SqlState::SYNTAX_ERROR,
-                "unequal number of entries in row expressions",
-            ));
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "unequal number of entries in row expressions"));
         }
         let mut pairs = Vec::new();
         for (left, right) in left.iter().zip(right_row) {
-            pairs.push((
-                self.expression(left, scope, place)?,
-                self.expression(right, scope, place)?,
-            ));
+            pairs.push((self.expression(left, scope, place)?, self.expression(right, scope, place)?));
         }
         let mut compare = |pair: &(Expr, Expr), operator: &BinaryOperator| {
             binary(self, pair.0.clone(), operator, pair.1.clone(), &scope.schema, 0)
         };
         let all_equal = |compare: &mut dyn FnMut(&(Expr, Expr), &BinaryOperator) -> Result<Expr>| {
-            let equal = pairs
-                .iter()
-                .map(|pair| compare(pair, &BinaryOperator::Eq))
-                .collect::<Result<Vec<_>>>()?;
-            Ok::<_, Error>(
-                equal
-                    .into_iter()
-                    .reduce(Expr::and)
-                    .expect("a row has at least one value"),
-            )
+            let equal = pairs.iter().map(|pair| compare(pair, &BinaryOperator::Eq)).collect::<Result<Vec<_>>>()?;
+            Ok::<_, Error>(equal.into_iter().reduce(Expr::and).expect("a row has at least one value"))
         };
         let strict = match operator {
             BinaryOperator::Eq => return all_equal(&mut compare),
@@ -326,9 +281,7 @@ impl Binder<'_> {
             BinaryOperator::Lt | BinaryOperator::LtEq => BinaryOperator::Lt,
             BinaryOperator::Gt | BinaryOperator::GtEq => BinaryOperator::Gt,
             other => {
-                return Err(Error::unsupported(format!(
-                    "the operator {other} on rows is not supported"
-                )));
+                return Err(Error::unsupported(format!("the operator {other} on rows is not supported")));
             }
         };
         // The last pair decides with the operator itself; those before it only if they differ.

@@ -56,10 +56,7 @@ impl Place {
     }
 
     pub fn allows_aggregates(self) -> bool {
-        matches!(
-            self,
-            Place::Select | Place::Having | Place::OrderBy | Place::DistinctOn | Place::Window
-        )
+        matches!(self, Place::Select | Place::Having | Place::OrderBy | Place::DistinctOn | Place::Window)
     }
 
     pub fn allows_windows(self) -> bool {
@@ -110,13 +107,7 @@ impl Binder<'_> {
             Ast::Identifier(ident) => self.column_or_default(ident, scope, place),
             Ast::CompoundIdentifier(idents) => self.qualified_column(idents, scope),
             Ast::Function(function) => self.function(function, scope, place),
-            Ast::Cast {
-                expr,
-                data_type,
-                format: None,
-                array: false,
-                kind,
-            } => match kind {
+            Ast::Cast { expr, data_type, format: None, array: false, kind } => match kind {
                 ast::CastKind::Cast | ast::CastKind::DoubleColon => self.cast(expr, data_type, scope, place),
                 _ => Err(Error::unsupported("TRY_CAST is not supported")),
             },
@@ -135,57 +126,25 @@ impl Binder<'_> {
             Ast::IsNotDistinctFrom(left, right) => {
                 self.distinct(left, right, Operator::IsNotDistinctFrom, scope, place)
             }
-            Ast::Between {
-                expr,
-                negated,
-                low,
-                high,
-            } => self.between(expr, *negated, low, high, scope, place),
+            Ast::Between { expr, negated, low, high } => self.between(expr, *negated, low, high, scope, place),
             Ast::InList { expr, list, negated } => self.in_list(expr, list, *negated, scope, place),
-            Ast::InSubquery {
-                expr,
-                subquery,
-                negated,
-            } => self.in_subquery(expr, subquery, *negated, scope, place),
-            Ast::AnyOp {
-                left,
-                compare_op,
-                right,
-                ..
-            } => self.any(left, compare_op, right, scope, place),
-            Ast::AllOp {
-                left,
-                compare_op,
-                right,
-            } => self.all(left, compare_op, right, scope, place),
+            Ast::InSubquery { expr, subquery, negated } => self.in_subquery(expr, subquery, *negated, scope, place),
+            Ast::AnyOp { left, compare_op, right, .. } => self.any(left, compare_op, right, scope, place),
+            Ast::AllOp { left, compare_op, right } => self.all(left, compare_op, right, scope, place),
             Ast::Exists { subquery, negated } => self.exists(subquery, *negated, scope),
             Ast::Subquery(query) => self.scalar_subquery(query, scope),
-            Ast::Like {
-                negated,
-                any: false,
-                expr,
-                pattern,
-                escape_char,
-            } => self.like([expr, pattern], *negated, false, escape_char.as_ref(), scope, place),
-            Ast::ILike {
-                negated,
-                any: false,
-                expr,
-                pattern,
-                escape_char,
-            } => self.like([expr, pattern], *negated, true, escape_char.as_ref(), scope, place),
-            Ast::SimilarTo {
-                negated,
-                expr,
-                pattern,
-                escape_char,
-            } => self.similar_to(expr, pattern, *negated, escape_char.as_ref(), scope, place),
-            Ast::Case {
-                operand,
-                conditions,
-                else_result,
-                ..
-            } => self.case(operand.as_deref(), conditions, else_result.as_deref(), scope, place),
+            Ast::Like { negated, any: false, expr, pattern, escape_char } => {
+                self.like([expr, pattern], *negated, false, escape_char.as_ref(), scope, place)
+            }
+            Ast::ILike { negated, any: false, expr, pattern, escape_char } => {
+                self.like([expr, pattern], *negated, true, escape_char.as_ref(), scope, place)
+            }
+            Ast::SimilarTo { negated, expr, pattern, escape_char } => {
+                self.similar_to(expr, pattern, *negated, escape_char.as_ref(), scope, place)
+            }
+            Ast::Case { operand, conditions, else_result, .. } => {
+                self.case(operand.as_deref(), conditions, else_result.as_deref(), scope, place)
+            }
             Ast::Array(array) => self.array(&array.elem, scope, place),
             Ast::CompoundFieldAccess { root, access_chain } => self.subscripts(root, access_chain, scope, place),
             Ast::Collate { expr, collation } => self.collate(expr, collation, scope, place),
@@ -208,6 +167,10 @@ impl Binder<'_> {
             let message = "cannot use column reference in DEFAULT expression";
             return Err(Error::unsupported(message).at(position));
         }
+        // The one function without parentheses that sqlparser takes for a column.
+        if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("current_schema") {
+            return Ok(self.current_schema());
+        }
         self.bare_column(ident, scope)
     }
 
@@ -218,11 +181,7 @@ impl Binder<'_> {
         match type_of(&bound, &scope.schema)? {
             SqlType::Bool | SqlType::Unknown => Ok(bound),
             other => {
-                let clause = if place == Place::JoinOn {
-                    "JOIN/ON"
-                } else {
-                    place.name()
-                };
+                let clause = if place == Place::JoinOn { "JOIN/ON" } else { place.name() };
                 let message = format!("argument of {clause} must be type boolean, not type {other}");
                 let error = Error::new(SqlState::DATATYPE_MISMATCH, message);
                 Err(match position_of(condition) {
@@ -248,12 +207,7 @@ impl Binder<'_> {
         let mut operands = [value, low, high];
         self.decide_together(&mut operands, &scope.schema)?;
         let [value, low, high] = operands;
-        Ok(Expr::Between(Between::new(
-            Box::new(value),
-            negated,
-            Box::new(low),
-            Box::new(high),
-        )))
+        Ok(Expr::Between(Between::new(Box::new(value), negated, Box::new(low), Box::new(high))))
     }
 
     fn distinct(
@@ -264,17 +218,10 @@ impl Binder<'_> {
         scope: &Scope,
         place: Place,
     ) -> Result<Expr> {
-        let mut operands = [
-            self.expression(left, scope, place)?,
-            self.expression(right, scope, place)?,
-        ];
+        let mut operands = [self.expression(left, scope, place)?, self.expression(right, scope, place)?];
         self.decide_together(&mut operands, &scope.schema)?;
         let [left, right] = operands;
-        Ok(Expr::BinaryExpr(BinaryExpr::new(
-            Box::new(left),
-            operator,
-            Box::new(right),
-        )))
+        Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right))))
     }
 
     fn like(
@@ -289,13 +236,7 @@ impl Binder<'_> {
         let value = self.text_operand(value, scope, place)?;
         let pattern = self.text_operand(pattern, scope, place)?;
         let escape = escape.map(escape_character).transpose()?.flatten();
-        Ok(Expr::Like(Like::new(
-            negated,
-            Box::new(value),
-            Box::new(pattern),
-            escape,
-            case_insensitive,
-        )))
+        Ok(Expr::Like(Like::new(negated, Box::new(value), Box::new(pattern), escape, case_insensitive)))
     }
 
     fn similar_to(
@@ -310,13 +251,7 @@ impl Binder<'_> {
         let value = self.text_operand(value, scope, place)?;
         let pattern = self.text_operand(pattern, scope, place)?;
         let escape = escape.map(escape_character).transpose()?.flatten();
-        Ok(Expr::SimilarTo(Like::new(
-            negated,
-            Box::new(value),
-            Box::new(pattern),
-            escape,
-            false,
-        )))
+        Ok(Expr::SimilarTo(Like::new(negated, Box::new(value), Box::new(pattern), escape, false)))
     }
 
     fn text_operand(&mut self, operand: &ast::Expr, scope: &Scope, place: Place) -> Result<Expr> {
@@ -358,15 +293,8 @@ impl Binder<'_> {
             None => None,
         };
         let else_expr = if has_else { results.pop().map(Box::new) } else { None };
-        let pairs = compared
-            .into_iter()
-            .zip(results)
-            .map(|(when, then)| (Box::new(when), Box::new(then)));
-        Ok(Expr::Case(Case {
-            expr,
-            when_then_expr: pairs.collect(),
-            else_expr,
-        }))
+        let pairs = compared.into_iter().zip(results).map(|(when, then)| (Box::new(when), Box::new(then)));
+        Ok(Expr::Case(Case { expr, when_then_expr: pairs.collect(), else_expr }))
     }
 
     /// Open parameters among operands take the type of the first that has one.

@@ -74,74 +74,33 @@ impl Binder<'_> {
         left: Option<(&LogicalPlan, &Scope)>,
     ) -> Result<FromItem> {
         let (plan, scope) = match factor {
-            TableFactor::Table {
-                name,
-                alias,
-                args: None,
-                sample,
-                version,
-                with_ordinality,
-                with_hints,
-                ..
-            } => {
+            TableFactor::Table { name, alias, args: None, sample, version, with_ordinality, with_hints, .. } => {
                 refuse(sample.is_some(), "TABLESAMPLE")?;
                 refuse(version.is_some(), "AS OF in FROM")?;
                 refuse(*with_ordinality, "WITH ORDINALITY on a table")?;
                 refuse(!with_hints.is_empty(), "a table hint")?;
                 self.named(name, alias.as_ref())?
             }
-            TableFactor::Table {
-                name,
-                alias,
-                args: Some(args),
-                with_ordinality,
-                sample,
-                ..
-            } => {
+            TableFactor::Table { name, alias, args: Some(args), with_ordinality, sample, .. } => {
                 refuse(sample.is_some(), "TABLESAMPLE")?;
                 return self.function_in_from(name, &args.args, *with_ordinality, alias.as_ref(), left);
             }
-            TableFactor::Function {
-                name,
-                args,
-                with_ordinality,
-                alias,
-                ..
-            } => {
+            TableFactor::Function { name, args, with_ordinality, alias, .. } => {
                 return self.function_in_from(name, args, *with_ordinality, alias.as_ref(), left);
             }
-            TableFactor::UNNEST {
-                alias,
-                array_exprs,
-                with_offset: false,
-                with_ordinality,
-                ..
-            } => {
+            TableFactor::UNNEST { alias, array_exprs, with_offset: false, with_ordinality, .. } => {
                 return self.unnest_in_from(array_exprs, *with_ordinality, alias.as_ref(), left);
             }
-            TableFactor::Derived {
-                lateral: false,
-                subquery,
-                alias,
-                sample,
-            } => {
+            TableFactor::Derived { lateral: false, subquery, alias, sample } => {
                 refuse(sample.is_some(), "TABLESAMPLE")?;
                 let bound = self.query(subquery)?;
                 self.derived_as(bound, alias.as_ref())?
             }
-            TableFactor::Derived {
-                lateral: true,
-                subquery,
-                alias,
-                ..
-            } => {
+            TableFactor::Derived { lateral: true, subquery, alias, .. } => {
                 let (plan, scope) = self.lateral(subquery, alias.as_ref(), left)?;
                 return Ok(FromItem::Independent(plan, scope));
             }
-            TableFactor::NestedJoin {
-                table_with_joins,
-                alias,
-            } => {
+            TableFactor::NestedJoin { table_with_joins, alias } => {
                 let (plan, scope) = self.table_with_joins(table_with_joins, None)?;
                 match alias {
                     None => (plan, scope),
@@ -165,10 +124,8 @@ impl Binder<'_> {
 
     fn derived_as(&mut self, bound: Bound, alias: Option<&TableAlias>) -> Result<(LogicalPlan, Scope)> {
         let Some(alias) = alias else {
-            return Err(
-                Error::new(SqlState::SYNTAX_ERROR, "subquery in FROM must have an alias")
-                    .with_hint("For example, FROM (SELECT ...) [AS] foo."),
-            );
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "subquery in FROM must have an alias")
+                .with_hint("For example, FROM (SELECT ...) [AS] foo."));
         };
         let (plan, mut scope) = self.derived(bound, &fold(&alias.name))?;
         scope.rename(alias)?;
@@ -197,11 +154,7 @@ impl Binder<'_> {
         if outer_ref_columns.is_empty() {
             return Ok((plan, scope));
         }
-        let subquery = Subquery {
-            subquery: aliased.input.clone(),
-            outer_ref_columns,
-            spans: Spans::new(),
-        };
+        let subquery = Subquery { subquery: aliased.input.clone(), outer_ref_columns, spans: Spans::new() };
         let plan =
             datafusion::logical_expr::builder::subquery_alias(LogicalPlan::Subquery(subquery), aliased.alias.clone())?;
         Ok((plan, scope))
@@ -229,10 +182,7 @@ impl Scope {
 
     /// `(a JOIN b ..) AS alias`: one item with the columns of all.
     fn as_one(self, alias: &TableAlias) -> Result<Scope> {
-        let columns = self
-            .visible
-            .into_iter()
-            .map(|visible| (visible.name, visible.expression));
+        let columns = self.visible.into_iter().map(|visible| (visible.name, visible.expression));
         let table = super::ScopeTable {
             name: fold(&alias.name),
             schema: None,

@@ -184,10 +184,7 @@ impl Binder<'_> {
             order_by: call.order_by,
             null_treatment: call.null_treatment,
         };
-        Ok(Expr::AggregateFunction(AggregateFunction {
-            func: aggregate,
-            params,
-        }))
+        Ok(Expr::AggregateFunction(AggregateFunction { func: aggregate, params }))
     }
 
     fn window_call(
@@ -206,10 +203,8 @@ impl Binder<'_> {
             let args = self.arguments(&call, function.as_ref(), schema)?;
             (WindowFunctionDefinition::AggregateUDF(function.clone()), args)
         } else if registry.scalars.contains_key(&call.name) {
-            let message = format!(
-                "OVER specified, but {} is not a window function nor an aggregate function",
-                call.name
-            );
+            let message =
+                format!("OVER specified, but {} is not a window function nor an aggregate function", call.name);
             return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(call.position));
         } else {
             return Err(self.no_function(&call, schema));
@@ -232,10 +227,7 @@ impl Binder<'_> {
     }
 
     pub(super) fn scalar_call(&mut self, call: Call, schema: &DFSchema) -> Result<Expr> {
-        let function = self
-            .system
-            .function(&call.name)
-            .or_else(|| registry().scalars.get(&call.name).cloned());
+        let function = self.system.function(&call.name).or_else(|| registry().scalars.get(&call.name).cloned());
         let Some(function) = function else {
             return Err(self.no_function(&call, schema));
         };
@@ -263,14 +255,10 @@ impl Binder<'_> {
             if !call.arguments.iter().any(is_untyped) {
                 return Err(error);
             }
-            let nulled = call
-                .arguments
-                .iter()
-                .zip(&fields)
-                .map(|(argument, field)| match is_untyped(argument) {
-                    true => Arc::new(field.as_ref().clone().with_data_type(DataType::Null)),
-                    false => field.clone(),
-                });
+            let nulled = call.arguments.iter().zip(&fields).map(|(argument, field)| match is_untyped(argument) {
+                true => Arc::new(field.as_ref().clone().with_data_type(DataType::Null)),
+                false => field.clone(),
+            });
             fields_with_udf(&nulled.collect::<Vec<_>>(), function)
         });
         let coerced = match coerced {
@@ -281,22 +269,15 @@ impl Binder<'_> {
             }
             Err(_) => return Err(self.no_function(call, schema)),
         };
-        let arguments = call
-            .arguments
-            .iter()
-            .zip(coerced)
-            .map(|(argument, field)| match field.data_type() {
-                DataType::Null => argument.clone(),
-                _ => self.parameters.decide(argument.clone(), &SqlType::of_field(&field)),
-            });
+        let arguments = call.arguments.iter().zip(coerced).map(|(argument, field)| match field.data_type() {
+            DataType::Null => argument.clone(),
+            _ => self.parameters.decide(argument.clone(), &SqlType::of_field(&field)),
+        });
         Ok(arguments.collect())
     }
 
     fn no_function(&self, call: &Call, schema: &DFSchema) -> Error {
-        let types = call
-            .arguments
-            .iter()
-            .map(|argument| type_of(argument, schema).unwrap_or(SqlType::Unknown));
+        let types = call.arguments.iter().map(|argument| type_of(argument, schema).unwrap_or(SqlType::Unknown));
         let error = undefined(&call.name, &types.collect::<Vec<_>>());
         match call.position {
             0 => error,

@@ -49,12 +49,8 @@ impl Binder<'_> {
             _ => vec![],
         };
         let mut pairs = Vec::new();
-        for (name, position) in &names {
-            pairs.push((
-                name.clone(),
-                side(&left, name, "left", *position)?,
-                side(&right, name, "right", *position)?,
-            ));
+        for name in &names {
+            pairs.push((name.clone(), side(&left, name, "left")?, side(&right, name, "right")?));
         }
         let both = left_plan.schema().join(right_plan.schema())?;
         let joined = left.beside(right, both.into())?;
@@ -72,10 +68,7 @@ impl Binder<'_> {
                 .join_detailed(
                     right_plan,
                     kind,
-                    (
-                        Vec::<datafusion::common::Column>::new(),
-                        Vec::<datafusion::common::Column>::new(),
-                    ),
+                    (Vec::<datafusion::common::Column>::new(), Vec::<datafusion::common::Column>::new()),
                     filter.or_else(|| Some(datafusion::logical_expr::lit(true))),
                     NullEquality::NullEqualsNothing,
                 )?
@@ -105,9 +98,7 @@ impl Binder<'_> {
                 let filter = self.condition(condition, &scope, Place::JoinOn)?;
                 Ok((LogicalPlanBuilder::from(plan).filter(filter)?.build()?, scope))
             }
-            _ => Err(Error::unsupported(
-                "USING with a function of the other side's columns is not supported",
-            )),
+            _ => Err(Error::unsupported("USING with a function of the other side's columns is not supported")),
         }
     }
 
@@ -121,8 +112,7 @@ impl Scope {
     fn merge(mut self, kind: JoinType, pairs: Vec<(String, Expr, Expr)>) -> Result<Scope> {
         let mut merged = Vec::new();
         for (name, left, right) in pairs {
-            self.visible
-                .retain(|visible| visible.expression != left && visible.expression != right);
+            self.visible.retain(|visible| visible.expression != left && visible.expression != right);
             let expression = match kind {
                 JoinType::Right => right,
                 JoinType::Full => {
@@ -139,27 +129,24 @@ impl Scope {
     }
 }
 
-fn using_names(columns: &[sqlparser::ast::ObjectName]) -> Result<Vec<(String, usize)>> {
-    let mut names: Vec<(String, usize)> = Vec::new();
+fn using_names(columns: &[sqlparser::ast::ObjectName]) -> Result<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
     for column in columns {
         let [ObjectNamePart::Identifier(ident)] = column.0.as_slice() else {
-            return Err(Error::new(
-                SqlState::SYNTAX_ERROR,
-                format!("{column} in USING can't be qualified"),
-            ));
+            return Err(Error::new(SqlState::SYNTAX_ERROR, format!("{column} in USING can't be qualified")));
         };
         let name = fold(ident);
-        if names.iter().any(|(known, _)| *known == name) {
+        if names.contains(&name) {
             let message = format!("column name \"{name}\" appears more than once in USING clause");
             return Err(Error::new(SqlState::DUPLICATE_COLUMN, message).at(position_of(ident)));
         }
-        names.push((name, position_of(ident)));
+        names.push(name);
     }
     Ok(names)
 }
 
 /// The column of one side that USING names.
-fn side(scope: &Scope, name: &str, which: &str, position: usize) -> Result<Expr> {
+fn side(scope: &Scope, name: &str, which: &str) -> Result<Expr> {
     let mut found = scope.visible.iter().filter(|visible| visible.name == name);
     let error = match (found.next(), found.next()) {
         (Some(visible), None) => return Ok(visible.expression.clone()),
@@ -172,15 +159,15 @@ fn side(scope: &Scope, name: &str, which: &str, position: usize) -> Result<Expr>
             Error::new(SqlState::UNDEFINED_COLUMN, message)
         }
     };
-    Err(if position == 0 { error } else { error.at(position) })
+    Err(error)
 }
 
-fn common_names(left: &Scope, right: &Scope) -> Vec<(String, usize)> {
-    let mut names: Vec<(String, usize)> = Vec::new();
+fn common_names(left: &Scope, right: &Scope) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
     for visible in &left.visible {
         let in_right = right.visible.iter().any(|other| other.name == visible.name);
-        if in_right && !names.iter().any(|(name, _)| *name == visible.name) {
-            names.push((visible.name.clone(), 0));
+        if in_right && !names.contains(&visible.name) {
+            names.push(visible.name.clone());
         }
     }
     names

@@ -33,28 +33,19 @@ impl Binder<'_> {
 
     /// `INTERVAL '5' MINUTE`, read as `'5 minute'`.
     pub(super) fn interval(&mut self, interval: &ast::Interval) -> Result<Expr> {
-        let fields = interval
-            .leading_field
-            .as_ref()
-            .map(|field| field.to_string().to_lowercase());
+        let fields = interval.leading_field.as_ref().map(|field| field.to_string().to_lowercase());
         if interval.last_field.is_some() || interval.fractional_seconds_precision.is_some() {
-            return Err(Error::unsupported(
-                "INTERVAL with a range of fields or a precision is not supported",
-            ));
+            return Err(Error::unsupported("INTERVAL with a range of fields or a precision is not supported"));
         }
         let text = match interval.value.as_ref() {
             ast::Expr::Value(value) => match &value.value {
                 Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => text.clone(),
                 _ => {
-                    return Err(Error::unsupported(format!(
-                        "{interval} is not supported: quote the value"
-                    )));
+                    return Err(Error::unsupported(format!("{interval} is not supported: quote the value")));
                 }
             },
             _ => {
-                return Err(Error::unsupported(format!(
-                    "{interval} is not supported: quote the value"
-                )));
+                return Err(Error::unsupported(format!("{interval} is not supported: quote the value")));
             }
         };
         let text = match fields {
@@ -108,7 +99,7 @@ fn decimal(text: &str) -> Result<ScalarValue> {
     let mut scale = fraction.len() as i64 - exponent;
     if scale < 0 {
         if -scale > DIGITS_256 as i64 {
-            return Err(out_of_range(text));
+            return inexact(text);
         }
         digits.extend(std::iter::repeat_n('0', -scale as usize));
         scale = 0;
@@ -124,16 +115,21 @@ fn decimal(text: &str) -> Result<ScalarValue> {
             let value = arrow::datatypes::i256::from_string(&signed).ok_or_else(|| out_of_range(text))?;
             Ok(ScalarValue::Decimal256(Some(value), significant as u8, scale as i8))
         }
+        // More digits than a numeric has: an inexact number is better than none.
+        _ => inexact(text),
+    }
+}
+
+fn inexact(text: &str) -> Result<ScalarValue> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() => Ok(ScalarValue::Float64(Some(value))),
         _ => Err(out_of_range(text)),
     }
 }
 
 fn out_of_range(text: &str) -> Error {
-    Error::new(
-        SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
-        format!("value \"{text}\" is out of range for type numeric"),
-    )
-    .with_detail(format!("A numeric can have at most {DIGITS_256} digits."))
+    Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("value \"{text}\" is out of range for type numeric"))
+        .with_detail(format!("A numeric can have at most {DIGITS_256} digits."))
 }
 
 /// `'bids'::regclass` and its like: names that only the catalog can read.
@@ -141,10 +137,7 @@ pub(super) fn system_literal(binder: &Binder, expression: &Expr, to: &SqlType) -
     let Expr::Literal(ScalarValue::Utf8(Some(text)), None) = expression else {
         return Ok(None);
     };
-    if !matches!(
-        to,
-        SqlType::Regclass | SqlType::Regtype | SqlType::Regproc | SqlType::Regnamespace
-    ) {
+    if !matches!(to, SqlType::Regclass | SqlType::Regtype | SqlType::Regproc | SqlType::Regnamespace) {
         return Ok(None);
     }
     let oid = match text.parse::<u32>() {
@@ -159,12 +152,10 @@ fn oid_of_name(binder: &Binder, text: &str, kind: &SqlType) -> Result<u32> {
         let unknown = || Error::new(SqlState::UNDEFINED_OBJECT, format!("type \"{text}\" does not exist"));
         return type_of_text(text).map(|found| found.oid()).ok_or_else(unknown);
     }
-    let parts = text.split('.').map(
-        |part| match part.strip_prefix('"').and_then(|part| part.strip_suffix('"')) {
-            Some(quoted) => quoted.replace("\"\"", "\""),
-            None => part.trim().to_lowercase(),
-        },
-    );
+    let parts = text.split('.').map(|part| match part.strip_prefix('"').and_then(|part| part.strip_suffix('"')) {
+        Some(quoted) => quoted.replace("\"\"", "\""),
+        None => part.trim().to_lowercase(),
+    });
     let name = Name::of_parts(parts.collect(), 1)?;
     let schema = name.schema.as_deref();
     let in_catalog = match kind {
@@ -172,18 +163,10 @@ fn oid_of_name(binder: &Binder, text: &str, kind: &SqlType) -> Result<u32> {
         SqlType::Regnamespace => binder.catalog.schema(&name.name),
         _ => None,
     };
-    let found = in_catalog
-        .map(|entry| entry.oid)
-        .or_else(|| binder.system.oid(kind, schema, &name.name));
+    let found = in_catalog.map(|entry| entry.oid).or_else(|| binder.system.oid(kind, schema, &name.name));
     found.ok_or_else(|| match kind {
-        SqlType::Regproc => Error::new(
-            SqlState::UNDEFINED_FUNCTION,
-            format!("function \"{name}\" does not exist"),
-        ),
-        SqlType::Regnamespace => Error::new(
-            SqlState::INVALID_SCHEMA_NAME,
-            format!("schema \"{name}\" does not exist"),
-        ),
+        SqlType::Regproc => Error::new(SqlState::UNDEFINED_FUNCTION, format!("function \"{name}\" does not exist")),
+        SqlType::Regnamespace => Error::new(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{name}\" does not exist")),
         _ => Error::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")),
     })
 }

@@ -42,18 +42,12 @@ fn name_of(expression: &Expr) -> Option<(String, Strength)> {
         },
         Expr::Cast { expr, data_type, .. } => match name_of(expr) {
             Some((name, Strength::Strong)) => strong(name),
-            _ => sql_type(data_type)
-                .ok()
-                .map(|found| (internal_name(&found), Strength::Weak)),
+            _ => sql_type(data_type).ok().map(|found| (internal_name(&found), Strength::Weak)),
         },
-        Expr::TypedString(typed) => sql_type(&typed.data_type)
-            .ok()
-            .map(|found| (internal_name(&found), Strength::Weak)),
+        Expr::TypedString(typed) => {
+            sql_type(&typed.data_type).ok().map(|found| (internal_name(&found), Strength::Weak))
+        }
         Expr::Interval(_) => Some(("interval".into(), Strength::Weak)),
-        Expr::Value(value) => match value.value {
-            sqlparser::ast::Value::Boolean(_) => Some(("bool".into(), Strength::Weak)),
-            _ => None,
-        },
         Expr::Case { else_result, .. } => match else_result.as_deref().and_then(name_of) {
             Some((name, Strength::Strong)) => strong(name),
             _ => Some(("case".into(), Strength::Weak)),

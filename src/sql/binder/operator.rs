@@ -27,11 +27,7 @@ pub(super) fn binary(
 ) -> Result<Expr> {
     let (left, right) = decide(binder, left, operator, right, schema)?;
     let operator = plain(operator);
-    let mut raw = RawBinaryExpr {
-        op: operator.clone(),
-        left,
-        right,
-    };
+    let mut raw = RawBinaryExpr { op: operator.clone(), left, right };
     for planner in planners() {
         match planner.plan_binary_op(raw, schema)? {
             PlannerResult::Planned(expression) => return Ok(expression),
@@ -40,22 +36,15 @@ pub(super) fn binary(
     }
     let RawBinaryExpr { left, right, .. } = raw;
     if let Some(operator) = datafusion_operator(&operator) {
-        return Ok(Expr::BinaryExpr(BinaryExpr::new(
-            Box::new(left),
-            operator,
-            Box::new(right),
-        )));
+        return Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right))));
     }
     let function = operator_function(&operator).and_then(|name| registry().scalars.get(name));
     if let Some(function) = function {
         return Ok(function.call(vec![left, right]));
     }
     let (left, right) = (type_of(&left, schema)?, type_of(&right, schema)?);
-    let error = Error::new(
-        SqlState::UNDEFINED_FUNCTION,
-        format!("operator does not exist: {left} {operator} {right}"),
-    )
-    .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts.");
+    let error = Error::new(SqlState::UNDEFINED_FUNCTION, format!("operator does not exist: {left} {operator} {right}"))
+        .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts.");
     Err(if position == 0 { error } else { error.at(position) })
 }
 

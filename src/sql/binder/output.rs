@@ -23,7 +23,7 @@ pub(super) struct Item {
 
 impl Binder<'_> {
     /// A projection, whose columns may be called the same.
-    pub(super) fn project(&mut self, input: LogicalPlan, items: Vec<(String, Expr)>) -> Result<Bound> {
+    pub fn project(&mut self, input: LogicalPlan, items: Vec<(String, Expr)>) -> Result<Bound> {
         let names = unique_names(items.iter().map(|(name, _)| name.as_str()));
         let mut expressions = Vec::with_capacity(items.len());
         let mut columns = Vec::with_capacity(items.len());
@@ -34,11 +34,7 @@ impl Binder<'_> {
                 other => other,
             };
             expressions.push(named(expression, &unique, input.schema()));
-            columns.push(Output {
-                name,
-                column: Column::new_unqualified(unique),
-                is_unknown,
-            });
+            columns.push(Output { name, column: Column::new_unqualified(unique), is_unknown });
         }
         let plan = LogicalPlan::Projection(Projection::try_new(expressions, input.into())?);
         Ok(Bound { plan, columns })
@@ -66,10 +62,7 @@ pub(super) fn is_unknown(expression: &Expr) -> bool {
 }
 
 pub(super) fn is_unknown_literal(expression: &Expr) -> bool {
-    matches!(
-        expression,
-        Expr::Literal(ScalarValue::Null | ScalarValue::Utf8(_), None)
-    )
+    matches!(expression, Expr::Literal(ScalarValue::Null | ScalarValue::Utf8(_), None))
 }
 
 /// The SQL type of an expression over rows of a schema.

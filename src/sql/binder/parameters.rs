@@ -22,11 +22,7 @@ pub struct Parameters {
 impl Parameters {
     pub fn declared(types: &[Option<SqlType>]) -> Self {
         let known = |declared: &Option<SqlType>| declared.clone().filter(|declared| *declared != SqlType::Unknown);
-        Parameters {
-            types: types.iter().map(known).collect(),
-            used: vec![false; types.len()],
-            values: None,
-        }
+        Parameters { types: types.iter().map(known).collect(), used: vec![false; types.len()], values: None }
     }
 
     /// The values in the places of the parameters; the types are theirs where nothing was declared.
@@ -48,17 +44,11 @@ impl Parameters {
     pub fn placeholder(&mut self, text: &str) -> Result<Expr> {
         let number = text.trim_start_matches('$').parse::<usize>().unwrap_or(0);
         if number == 0 || number > NUMBER_MAX {
-            return Err(Error::new(
-                SqlState::UNDEFINED_PARAMETER,
-                format!("there is no parameter {text}"),
-            ));
+            return Err(Error::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {text}")));
         }
         if let Some(values) = &self.values {
             let (Some(value), Some(Some(known))) = (values.get(number - 1), self.types.get(number - 1)) else {
-                return Err(Error::new(
-                    SqlState::UNDEFINED_PARAMETER,
-                    format!("there is no parameter {text}"),
-                ));
+                return Err(Error::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {text}")));
             };
             // The cast keeps a text from being taken for a literal without a type.
             return Ok(explicit(Expr::Literal(value.clone(), None), known));
@@ -68,13 +58,8 @@ impl Parameters {
             self.used.resize(number, false);
         }
         self.used[number - 1] = true;
-        let field = self.types[number - 1]
-            .as_ref()
-            .map(|known| known.field("", true).into());
-        Ok(Expr::Placeholder(Placeholder {
-            id: format!("${number}"),
-            field,
-        }))
+        let field = self.types[number - 1].as_ref().map(|known| known.field("", true).into());
+        Ok(Expr::Placeholder(Placeholder { id: format!("${number}"), field }))
     }
 
     /// Takes a use as what decides a parameter's type, if nothing did before.

@@ -49,15 +49,16 @@ impl Binder<'_> {
             SetExpr::Select(select) => self.select(select, &[]),
             SetExpr::Query(query) => self.query(query),
             SetExpr::Values(values) => self.values(values),
-            SetExpr::SetOperation {
-                op,
-                set_quantifier,
-                left,
-                right,
-            } => {
+            SetExpr::SetOperation { op, set_quantifier, left, right } => {
                 let left = self.set_expression(left)?;
+                let position = first_expression(right);
                 let right = self.set_expression(right)?;
-                self.set_operation(*op, *set_quantifier, left, right)
+                self.set_operation(*op, *set_quantifier, left, right).map_err(|error| {
+                    match (position, error.position()) {
+                        (Some(position), None) => error.at(position),
+                        _ => error,
+                    }
+                })
             }
             SetExpr::Table(table) => {
                 let mut parts = Vec::new();
@@ -73,11 +74,7 @@ impl Binder<'_> {
 
     /// A query of every column in scope.
     pub fn every_column(&mut self, plan: LogicalPlan, scope: &Scope) -> Result<Bound> {
-        let items = scope
-            .visible
-            .iter()
-            .map(|visible| (visible.name.clone(), visible.expression.clone()))
-            .collect();
+        let items = scope.visible.iter().map(|visible| (visible.name.clone(), visible.expression.clone())).collect();
         self.project(plan, items)
     }
 
@@ -108,25 +105,14 @@ impl Binder<'_> {
         let name = fold(&cte.alias.name);
         let mut first = self.set_expression(left)?;
         rename_outputs(&mut first, cte)?;
-        let fields = first
-            .plan
-            .schema()
-            .fields()
-            .iter()
-            .map(|field| field.as_ref().clone().with_nullable(true));
+        let fields = first.plan.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let work_table = self.qualifier(&name);
         let source = provider_as_source(Arc::new(CteWorkTable::new(&work_table, schema)));
-        let scan = LogicalPlanBuilder::scan(
-            datafusion::common::TableReference::bare(work_table.clone()),
-            source,
-            None,
-        )?;
+        let scan =
+            LogicalPlanBuilder::scan(datafusion::common::TableReference::bare(work_table.clone()), source, None)?;
         let columns = first.columns.clone();
-        let table = Bound {
-            plan: scan.build()?,
-            columns,
-        };
+        let table = Bound { plan: scan.build()?, columns };
         self.common_tables.insert(name, Rc::new(CommonTable { bound: table }));
         let step = self.set_expression(right)?;
         if first.columns.len() != step.columns.len() {
@@ -134,9 +120,7 @@ impl Binder<'_> {
         }
         let distinct = !matches!(quantifier, SetQuantifier::All);
         let columns = first.columns;
-        let plan = LogicalPlanBuilder::from(first.plan)
-            .to_recursive_query(work_table, step.plan, distinct)?
-            .build()?;
+        let plan = LogicalPlanBuilder::from(first.plan).to_recursive_query(work_table, step.plan, distinct)?.build()?;
         Ok(Bound { plan, columns })
     }
 
@@ -145,17 +129,9 @@ impl Binder<'_> {
         if order_by.is_empty() {
             return Ok(bound);
         }
-        let columns = bound
-            .columns
-            .iter()
-            .map(|output| (output.name.clone(), Expr::Column(output.column.clone())));
-        let table = ScopeTable {
-            name: String::new(),
-            schema: None,
-            hidden_name: None,
-            columns: columns.collect(),
-            key: None,
-        };
+        let columns = bound.columns.iter().map(|output| (output.name.clone(), Expr::Column(output.column.clone())));
+        let table =
+            ScopeTable { name: String::new(), schema: None, hidden_name: None, columns: columns.collect(), key: None };
         let scope = Scope::of_table(table, bound.plan.schema().clone());
         let mut sorts = Vec::new();
         for item in order_by {
@@ -175,21 +151,14 @@ impl Binder<'_> {
             sorts.push(sort(expression, item));
         }
         let plan = LogicalPlanBuilder::from(bound.plan).sort(sorts)?.build()?;
-        Ok(Bound {
-            plan,
-            columns: bound.columns,
-        })
+        Ok(Bound { plan, columns: bound.columns })
     }
 
     fn limit(&mut self, bound: Bound, query: &Query) -> Result<Bound> {
         let (mut limit, mut offset) = (None, None);
         match &query.limit_clause {
             None => {}
-            Some(LimitClause::LimitOffset {
-                limit: rows,
-                offset: skip,
-                limit_by,
-            }) => {
+            Some(LimitClause::LimitOffset { limit: rows, offset: skip, limit_by }) => {
                 refuse(!limit_by.is_empty(), "LIMIT BY")?;
                 limit = rows.as_ref();
                 offset = skip.as_ref().map(|skip| &skip.value);
@@ -213,13 +182,8 @@ impl Binder<'_> {
         if skip.is_none() && fetch.is_none() {
             return Ok(bound);
         }
-        let plan = LogicalPlanBuilder::from(bound.plan)
-            .limit_by_expr(skip, fetch)?
-            .build()?;
-        Ok(Bound {
-            plan,
-            columns: bound.columns,
-        })
+        let plan = LogicalPlanBuilder::from(bound.plan).limit_by_expr(skip, fetch)?.build()?;
+        Ok(Bound { plan, columns: bound.columns })
     }
 
     /// A number of rows, as a bigint; None for NULL and ALL. A literal is read here, the rest when it is known.
@@ -265,14 +229,29 @@ fn rename_outputs(bound: &mut Bound, cte: &Cte) -> Result<()> {
 fn recursive_parts(cte: &Cte) -> Option<(&SetExpr, &SetExpr, SetQuantifier)> {
     let name = fold(&cte.alias.name);
     match cte.query.body.as_ref() {
-        SetExpr::SetOperation {
-            op: SetOperator::Union,
-            left,
-            right,
-            set_quantifier,
-        } if super::subquery::mentions(right, &name) => Some((left, right, *set_quantifier)),
+        SetExpr::SetOperation { op: SetOperator::Union, left, right, set_quantifier }
+            if super::subquery::mentions(right, &name) =>
+        {
+            Some((left, right, *set_quantifier))
+        }
         _ => None,
     }
+}
+
+/// Where the first expression of a SELECT list stands: PostgreSQL points there when two queries do not fit together.
+fn first_expression(body: &SetExpr) -> Option<usize> {
+    let position = match body {
+        SetExpr::Select(select) => match select.projection.first()? {
+            ast::SelectItem::UnnamedExpr(expression) | ast::SelectItem::ExprWithAlias { expr: expression, .. } => {
+                super::expression::position_of(expression)
+            }
+            _ => 0,
+        },
+        SetExpr::Query(query) => return first_expression(&query.body),
+        SetExpr::SetOperation { left, .. } => return first_expression(left),
+        _ => 0,
+    };
+    (position > 0).then_some(position)
 }
 
 /// One sort key; NULLs are the greatest values unless it says otherwise.

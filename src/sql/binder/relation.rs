@@ -19,7 +19,7 @@ const VIEW_DEPTH_MAX: usize = 64;
 
 impl Binder<'_> {
     /// What a name in FROM stands for, by the given alias.
-    pub(super) fn relation(&mut self, name: &Name, alias: Option<&str>) -> Result<(LogicalPlan, Scope)> {
+    pub fn relation(&mut self, name: &Name, alias: Option<&str>) -> Result<(LogicalPlan, Scope)> {
         if name.schema.is_none()
             && let Some(table) = self.common_tables.get(&name.name).cloned()
         {
@@ -43,11 +43,6 @@ impl Binder<'_> {
         }
     }
 
-    /// What a name stands for outside of a query.
-    pub fn relation_by_name(&mut self, name: &Name) -> Result<(LogicalPlan, Scope)> {
-        self.relation(name, None)
-    }
-
     fn entry(&mut self, entry: &Entry, name: &Name, alias: Option<&str>) -> Result<(LogicalPlan, Scope)> {
         if self.view_depth == 0 {
             self.depends_on.insert(entry.id);
@@ -67,13 +62,7 @@ impl Binder<'_> {
                     .with_hint(format!("They are in the schema \"{}\".", name.name))
                     .at(name.position))
             }
-            (_, Some(relation)) => self.scan(
-                RelationRef::Object(entry.id),
-                relation,
-                name,
-                alias,
-                Some(&entry.schema),
-            ),
+            (_, Some(relation)) => self.scan(RelationRef::Object(entry.id), relation, name, alias, Some(&entry.schema)),
             (_, None) => {
                 let message = format!("cannot open relation \"{}\"", name.name);
                 Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message)
@@ -91,13 +80,7 @@ impl Binder<'_> {
 
     fn system_relation(&self, schema: &str, name: &Name) -> Option<(RelationRef, Relation)> {
         let relation = self.system.relation(schema, &name.name)?;
-        Some((
-            RelationRef::System {
-                schema: schema.to_string(),
-                name: name.name.clone(),
-            },
-            relation,
-        ))
+        Some((RelationRef::System { schema: schema.to_string(), name: name.name.clone() }, relation))
     }
 
     /// System schemas other than pg_catalog are searched only if the search path names them.
@@ -120,10 +103,7 @@ impl Binder<'_> {
         self.reads.insert(reference.clone());
         let called = alias.unwrap_or(&name.name);
         let qualifier = self.qualifier(called);
-        let source = RelationSource {
-            reference,
-            schema: relation.schema(),
-        };
+        let source = RelationSource { reference, schema: relation.schema() };
         let mut builder = LogicalPlanBuilder::scan(TableReference::bare(name.name.clone()), Arc::new(source), None)?;
         if qualifier != name.name {
             builder = builder.alias(TableReference::bare(qualifier.clone()))?;
@@ -152,12 +132,10 @@ impl Binder<'_> {
     pub(super) fn derived(&mut self, bound: Bound, alias: &str) -> Result<(LogicalPlan, Scope)> {
         let qualifier = TableReference::bare(self.qualifier(alias));
         let plan = LogicalPlanBuilder::from(bound.plan).alias(qualifier.clone())?.build()?;
-        let columns = bound.columns.into_iter().map(|output| {
-            (
-                output.name,
-                Expr::Column(Column::new(Some(qualifier.clone()), output.column.name)),
-            )
-        });
+        let columns = bound
+            .columns
+            .into_iter()
+            .map(|output| (output.name, Expr::Column(Column::new(Some(qualifier.clone()), output.column.name))));
         let table = ScopeTable {
             name: alias.to_string(),
             schema: None,
@@ -200,15 +178,11 @@ impl Binder<'_> {
 
 impl Scope {
     pub(super) fn of_table(table: ScopeTable, schema: datafusion::common::DFSchemaRef) -> Self {
-        let visible = table.columns.iter().map(|(name, expression)| Visible {
-            name: name.clone(),
-            expression: expression.clone(),
-        });
-        Scope {
-            visible: visible.collect(),
-            tables: vec![table],
-            schema,
-        }
+        let visible = table
+            .columns
+            .iter()
+            .map(|(name, expression)| Visible { name: name.clone(), expression: expression.clone() });
+        Scope { visible: visible.collect(), tables: vec![table], schema }
     }
 }
 

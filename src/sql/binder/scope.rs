@@ -49,19 +49,11 @@ enum Found {
 impl Scope {
     /// Nothing in FROM.
     pub fn empty() -> Self {
-        Scope {
-            tables: vec![],
-            visible: vec![],
-            schema: DFSchemaRef::new(DFSchema::empty()),
-        }
+        Scope { tables: vec![], visible: vec![], schema: DFSchemaRef::new(DFSchema::empty()) }
     }
 
     fn bare(&self, name: &str) -> Found {
-        one(self
-            .visible
-            .iter()
-            .filter(|visible| visible.name == name)
-            .map(|visible| &visible.expression))
+        one(self.visible.iter().filter(|visible| visible.name == name).map(|visible| &visible.expression))
     }
 
     fn table(&self, schema: Option<&str>, name: &str) -> Option<&ScopeTable> {
@@ -74,11 +66,7 @@ impl Scope {
 
 impl ScopeTable {
     fn column(&self, name: &str) -> Found {
-        one(self
-            .columns
-            .iter()
-            .filter(|(column, _)| column == name)
-            .map(|(_, expression)| expression))
+        one(self.columns.iter().filter(|(column, _)| column == name).map(|(_, expression)| expression))
     }
 }
 
@@ -106,11 +94,7 @@ impl Binder<'_> {
             return Err(Error::unsupported(format!("the row of \"{name}\" as a value is not supported")).at(position));
         }
         let error = Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist")).at(position);
-        Err(with_near_name(
-            error,
-            self.scopes(scope).flat_map(|scope| &scope.tables),
-            &name,
-        ))
+        Err(with_near_name(error, self.scopes(scope).flat_map(|scope| &scope.tables), &name))
     }
 
     /// A column by `table.column`, `schema.table.column` or `database.schema.table.column`.
@@ -146,20 +130,15 @@ impl Binder<'_> {
     }
 
     fn missing_table(&self, name: &str, scope: &Scope) -> Error {
-        let hidden = self
-            .scopes(scope)
-            .flat_map(|scope| &scope.tables)
-            .find(|table| table.hidden_name.as_deref() == Some(name));
+        let hidden =
+            self.scopes(scope).flat_map(|scope| &scope.tables).find(|table| table.hidden_name.as_deref() == Some(name));
         match hidden {
             Some(table) => {
                 let message = format!("invalid reference to FROM-clause entry for table \"{name}\"");
                 let hint = format!("Perhaps you meant to reference the table alias \"{}\".", table.name);
                 Error::new(SqlState::UNDEFINED_TABLE, message).with_hint(hint)
             }
-            None => Error::new(
-                SqlState::UNDEFINED_TABLE,
-                format!("missing FROM-clause entry for table \"{name}\""),
-            ),
+            None => Error::new(SqlState::UNDEFINED_TABLE, format!("missing FROM-clause entry for table \"{name}\"")),
         }
     }
 
@@ -170,34 +149,22 @@ impl Binder<'_> {
 }
 
 fn ambiguous(name: &str) -> Error {
-    Error::new(
-        SqlState::AMBIGUOUS_COLUMN,
-        format!("column reference \"{name}\" is ambiguous"),
-    )
+    Error::new(SqlState::AMBIGUOUS_COLUMN, format!("column reference \"{name}\" is ambiguous"))
 }
 
 /// The expression with the place of its name, for errors about it; columns of a query around this one are marked.
 fn placed(expression: Expr, scope: &Scope, is_outer: bool, position: usize) -> Expr {
-    let here = Location {
-        line: 1,
-        column: position as u64,
-    };
+    let here = Location { line: 1, column: position as u64 };
     let spans = Spans(vec![Span { start: here, end: here }]);
     let mark = |expression| match expression {
         Expr::Column(column) if is_outer => {
-            let field = scope
-                .schema
-                .qualified_field_from_column(&column)
-                .map(|(_, field)| field.clone());
+            let field = scope.schema.qualified_field_from_column(&column).map(|(_, field)| field.clone());
             match field {
                 Ok(field) => Transformed::yes(Expr::OuterReferenceColumn(field, column)),
                 Err(_) => Transformed::no(Expr::Column(column)),
             }
         }
-        Expr::Column(column) => Transformed::yes(Expr::Column(Column {
-            spans: spans.clone(),
-            ..column
-        })),
+        Expr::Column(column) => Transformed::yes(Expr::Column(Column { spans: spans.clone(), ..column })),
         other => Transformed::no(other),
     };
     let marked = expression.transform(|expression| Ok(mark(expression))).data();
@@ -206,20 +173,13 @@ fn placed(expression: Expr, scope: &Scope, is_outer: bool, position: usize) -> E
 
 /// Adds PostgreSQL's hint if a column has nearly this name.
 fn with_near_name<'t>(error: Error, tables: impl Iterator<Item = &'t ScopeTable>, name: &str) -> Error {
-    let columns = tables.flat_map(|table| {
-        table
-            .columns
-            .iter()
-            .map(move |(column, _)| (table.name.as_str(), column))
-    });
+    let columns = tables.flat_map(|table| table.columns.iter().map(move |(column, _)| (table.name.as_str(), column)));
     let limit = name.chars().count().div_ceil(2).min(3);
-    let near = columns
-        .map(|(table, column)| (edits(name, column), table, column))
-        .min_by_key(|(edits, ..)| *edits);
+    let near = columns.map(|(table, column)| (edits(name, column), table, column)).min_by_key(|(edits, ..)| *edits);
     match near {
-        Some((edits, table, column)) if edits <= limit && edits < name.chars().count() => error.with_hint(format!(
-            "Perhaps you meant to reference the column \"{table}.{column}\"."
-        )),
+        Some((edits, table, column)) if edits <= limit && edits < name.chars().count() => {
+            error.with_hint(format!("Perhaps you meant to reference the column \"{table}.{column}\"."))
+        }
         _ => error,
     }
 }

@@ -7,7 +7,7 @@ use sqlparser::ast::{
     WildcardAdditionalOptions,
 };
 
-use super::expression::Place;
+use super::expression::{Place, position_of as position_of_expression};
 use super::from::refuse;
 use super::naming::output_name;
 use super::output::{Item, ordinal};
@@ -28,10 +28,7 @@ impl Items {
     fn position(&mut self, expression: Expr) -> usize {
         let known = self.all.iter().position(|item| item.expression == expression);
         known.unwrap_or_else(|| {
-            self.all.push(Item {
-                name: "sort".into(),
-                expression,
-            });
+            self.all.push(Item { name: "sort".into(), expression });
             self.all.len() - 1
         })
     }
@@ -53,10 +50,7 @@ impl Binder<'_> {
             plan = LogicalPlanBuilder::from(plan).filter(filter)?.build()?;
         }
         let all = self.select_items_at(&select.projection, &scope, Place::Select)?;
-        let mut items = Items {
-            visible: all.len(),
-            all,
-        };
+        let mut items = Items { visible: all.len(), all };
         let groups = self.group_by(&select.group_by, &items.all, &scope)?;
         let mut having = None;
         if let Some(condition) = &select.having {
@@ -77,16 +71,15 @@ impl Binder<'_> {
             Some(Distinct::Distinct) => {
                 if bound.columns.len() > visible {
                     let message = "for SELECT DISTINCT, ORDER BY expressions must appear in select list";
-                    return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message));
+                    let error = Error::new(SqlState::INVALID_COLUMN_REFERENCE, message);
+                    let hidden = sorts.iter().position(|(index, _)| *index >= visible);
+                    return Err(match hidden.map_or(0, |place| position_of_expression(&order_by[place].expr)) {
+                        0 => error,
+                        position => error.at(position),
+                    });
                 }
                 let plan = LogicalPlanBuilder::from(bound.plan).distinct()?.build()?;
-                self.sorted(
-                    Bound {
-                        plan,
-                        columns: bound.columns,
-                    },
-                    &sorts,
-                )?
+                self.sorted(Bound { plan, columns: bound.columns }, &sorts)?
             }
             Some(Distinct::On(_)) => self.distinct_on(bound, &distinct_on, &sorts)?,
         };
@@ -104,16 +97,10 @@ impl Binder<'_> {
             match item {
                 SelectItem::UnnamedExpr(expression) => {
                     let name = output_name(expression);
-                    items.push(Item {
-                        name,
-                        expression: self.expression(expression, scope, place)?,
-                    });
+                    items.push(Item { name, expression: self.expression(expression, scope, place)? });
                 }
                 SelectItem::ExprWithAlias { expr, alias } => {
-                    items.push(Item {
-                        name: fold(alias),
-                        expression: self.expression(expr, scope, place)?,
-                    });
+                    items.push(Item { name: fold(alias), expression: self.expression(expr, scope, place)? });
                 }
                 SelectItem::Wildcard(options) => {
                     refuse_wildcard_options(options)?;
@@ -122,18 +109,22 @@ impl Binder<'_> {
                         let position = options.wildcard_token.0.span.start.column as usize;
                         return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(position));
                     }
-                    items.extend(scope.visible.iter().map(|visible| Item {
-                        name: visible.name.clone(),
-                        expression: visible.expression.clone(),
-                    }));
+                    items.extend(
+                        scope
+                            .visible
+                            .iter()
+                            .map(|visible| Item { name: visible.name.clone(), expression: visible.expression.clone() }),
+                    );
                 }
                 SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options) => {
                     refuse_wildcard_options(options)?;
                     let table = self.table_in_scope(name, scope)?;
-                    items.extend(table.columns.iter().map(|(name, expression)| Item {
-                        name: name.clone(),
-                        expression: expression.clone(),
-                    }));
+                    items.extend(
+                        table
+                            .columns
+                            .iter()
+                            .map(|(name, expression)| Item { name: name.clone(), expression: expression.clone() }),
+                    );
                 }
                 other => return Err(Error::unsupported(format!("{other} in a SELECT list is not supported"))),
             }
@@ -154,9 +145,7 @@ impl Binder<'_> {
     }
 
     fn distinct_keys(&mut self, keys: &[ast::Expr], items: &mut Items, scope: &Scope) -> Result<Vec<usize>> {
-        keys.iter()
-            .map(|key| self.output_key(key, items, scope, Place::DistinctOn))
-            .collect()
+        keys.iter().map(|key| self.output_key(key, items, scope, Place::DistinctOn)).collect()
     }
 
     fn output_key(&mut self, key: &ast::Expr, items: &mut Items, scope: &Scope, place: Place) -> Result<usize> {
@@ -165,10 +154,7 @@ impl Binder<'_> {
         }
         if let ast::Expr::Identifier(ident) = key {
             let name = fold(ident);
-            let mut named = items.all[..items.visible]
-                .iter()
-                .enumerate()
-                .filter(|(_, item)| item.name == name);
+            let mut named = items.all[..items.visible].iter().enumerate().filter(|(_, item)| item.name == name);
             if let Some((index, first)) = named.next() {
                 if named.any(|(_, other)| other.expression != first.expression) {
                     let message = format!("{} \"{name}\" is ambiguous", place.name());
@@ -187,10 +173,7 @@ impl Binder<'_> {
         }
         let sorts = output_sorts(&bound, sorts);
         let plan = LogicalPlanBuilder::from(bound.plan).sort(sorts)?.build()?;
-        Ok(Bound {
-            plan,
-            columns: bound.columns,
-        })
+        Ok(Bound { plan, columns: bound.columns })
     }
 
     /// The first row, by ORDER BY, of those that agree in the keys.
@@ -211,22 +194,10 @@ impl Binder<'_> {
             order.push(Sort::new(column(key), true, false));
         }
         let on = keys.iter().map(column).collect();
-        let selected = bound
-            .columns
-            .iter()
-            .map(|output| Expr::Column(output.column.clone()))
-            .collect();
+        let selected = bound.columns.iter().map(|output| Expr::Column(output.column.clone())).collect();
         let sort = (!order.is_empty()).then_some(order);
-        let plan = LogicalPlanBuilder::from(bound.plan)
-            .distinct_on(on, selected, sort)?
-            .build()?;
-        self.sorted(
-            Bound {
-                plan,
-                columns: bound.columns,
-            },
-            sorts,
-        )
+        let plan = LogicalPlanBuilder::from(bound.plan).distinct_on(on, selected, sort)?.build()?;
+        self.sorted(Bound { plan, columns: bound.columns }, sorts)
     }
 }
 
@@ -247,10 +218,7 @@ fn first_columns(bound: Bound, visible: usize) -> Result<Bound> {
     let columns: Vec<_> = bound.columns.into_iter().take(visible).collect();
     let expressions = columns.iter().map(|output| Expr::Column(output.column.clone()));
     let projection = datafusion::logical_expr::Projection::try_new(expressions.collect(), bound.plan.into())?;
-    Ok(Bound {
-        plan: LogicalPlan::Projection(projection),
-        columns,
-    })
+    Ok(Bound { plan: LogicalPlan::Projection(projection), columns })
 }
 
 fn refuse_clauses(select: &Select) -> Result<()> {
@@ -265,17 +233,8 @@ fn refuse_clauses(select: &Select) -> Result<()> {
     refuse(select.qualify.is_some(), "QUALIFY")?;
     refuse(select.value_table_mode.is_some(), "SELECT AS STRUCT or VALUE")?;
     refuse(select.exclude.is_some(), "EXCLUDE")?;
-    refuse(
-        select
-            .select_modifiers
-            .as_ref()
-            .is_some_and(|modifiers| modifiers.is_any_set()),
-        "a SELECT modifier",
-    )?;
-    refuse(
-        select.flavor != SelectFlavor::Standard,
-        "SELECT without a list before FROM",
-    )
+    refuse(select.select_modifiers.as_ref().is_some_and(|modifiers| modifiers.is_any_set()), "a SELECT modifier")?;
+    refuse(select.flavor != SelectFlavor::Standard, "SELECT without a list before FROM")
 }
 
 fn refuse_wildcard_options(options: &WildcardAdditionalOptions) -> Result<()> {

@@ -15,7 +15,6 @@ use crate::types::{Error, Result, SqlState, SqlType};
 /// What `server_version` says too: clients choose their catalog queries by it.
 const VERSION: &str = "15.0";
 
-
 impl Binder<'_> {
     /// The value of a function of the session, None for any other function.
     pub(super) fn session_function(&mut self, call: &Call) -> Result<Option<Expr>> {
@@ -27,10 +26,7 @@ impl Binder<'_> {
         let value = match (call.name.as_str(), call.arguments.as_slice()) {
             ("current_user" | "session_user" | "user" | "current_role", []) => self.name(&self.context.user),
             ("current_database" | "current_catalog", []) => self.name(DATABASE),
-            ("current_schema", []) => match self.existing_schemas().first() {
-                Some(schema) => self.name(schema),
-                None => explicit(Expr::Literal(ScalarValue::Null, None), &SqlType::Name),
-            },
+            ("current_schema", []) => self.current_schema(),
             ("current_schemas", [Expr::Literal(ScalarValue::Boolean(Some(implicit)), _)]) => {
                 let mut schemas = self.existing_schemas();
                 if *implicit && !schemas.iter().any(|schema| schema == "pg_catalog") {
@@ -40,10 +36,7 @@ impl Binder<'_> {
                 explicit(string(&array), &SqlType::Array(Box::new(SqlType::Name)))
             }
             ("version", []) => explicit(
-                string(&format!(
-                    "PostgreSQL {VERSION} (Millrace {})",
-                    env!("CARGO_PKG_VERSION")
-                )),
+                string(&format!("PostgreSQL {VERSION} (Millrace {})", env!("CARGO_PKG_VERSION"))),
                 &SqlType::Text,
             ),
             ("current_setting", [Expr::Literal(ScalarValue::Utf8(Some(name)), _)]) => {
@@ -61,6 +54,13 @@ impl Binder<'_> {
         Ok(Some(value))
     }
 
+    pub(super) fn current_schema(&self) -> Expr {
+        match self.existing_schemas().first() {
+            Some(schema) => self.name(schema),
+            None => explicit(Expr::Literal(ScalarValue::Null, None), &SqlType::Name),
+        }
+    }
+
     fn name(&self, value: &str) -> Expr {
         explicit(string(value), &SqlType::Name)
     }
@@ -69,7 +69,9 @@ impl Binder<'_> {
     fn clock(&mut self, call: &Call) -> Result<Option<Expr>> {
         let zone = Zone::of_name(&self.context.time_zone)?;
         // Any time serves to ask whether it is a clock.
-        let Some(value) = clock_value(&call.name, self.context.now.unwrap_or(0), &zone) else { return Ok(None) };
+        let Some(value) = clock_value(&call.name, self.context.now.unwrap_or(0), &zone) else {
+            return Ok(None);
+        };
         self.volatile.insert(call.name.clone());
         match self.context.now {
             Some(_) => Ok(Some(lit(value))),
@@ -86,11 +88,7 @@ impl Binder<'_> {
     }
 
     fn current_setting(&self, name: &str, missing_ok: bool) -> Result<Expr> {
-        let found = self
-            .context
-            .settings
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let found = self.context.settings.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         match found {
             Some((_, value)) => Ok(explicit(string(value), &SqlType::Text)),
             None if missing_ok => Ok(explicit(Expr::Literal(ScalarValue::Null, None), &SqlType::Text)),

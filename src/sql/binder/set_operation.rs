@@ -32,9 +32,7 @@ impl Binder<'_> {
         let columns = left.columns;
         let plan = match (operator, all) {
             (SetOperator::Union, true) => LogicalPlanBuilder::from(left.plan).union(right.plan)?.build()?,
-            (SetOperator::Union, false) => LogicalPlanBuilder::from(left.plan)
-                .union_distinct(right.plan)?
-                .build()?,
+            (SetOperator::Union, false) => LogicalPlanBuilder::from(left.plan).union_distinct(right.plan)?.build()?,
             (SetOperator::Intersect, all) => LogicalPlanBuilder::intersect(left.plan, right.plan, all)?,
             (SetOperator::Except | SetOperator::Minus, all) => LogicalPlanBuilder::except(left.plan, right.plan, all)?,
         };

@@ -33,51 +33,22 @@ impl Binder<'_> {
                 let whole = self.expression(r#in, scope, place)?;
                 planned("POSITION", vec![whole, part], |planner, arguments| planner.plan_position(arguments))
             }
-            Ast::Substring {
-                expr,
-                substring_from,
-                substring_for,
-                ..
-            } => {
-                let mut arguments = vec![self.expression(expr, scope, place)?];
-                match (substring_from, substring_for) {
-                    (Some(from), _) => arguments.push(self.expression(from, scope, place)?),
-                    (None, _) => arguments.push(lit(1_i32)),
-                }
-                if let Some(length) = substring_for {
-                    arguments.push(self.expression(length, scope, place)?);
-                }
+            Ast::Substring { expr, substring_from, substring_for, .. } => {
+                let one = ast::Expr::Value(ast::Value::Number("1".into(), false).with_empty_span());
+                let from = substring_from.as_deref().unwrap_or(&one);
+                let parts = [Some(expr.as_ref()), Some(from), substring_for.as_deref()];
+                let arguments = self.all_of(parts, scope, place)?;
                 planned("SUBSTRING", arguments, |planner, arguments| planner.plan_substring(arguments))
             }
-            Ast::Overlay {
-                expr,
-                overlay_what,
-                overlay_from,
-                overlay_for,
-            } => {
-                let mut arguments = vec![
-                    self.expression(expr, scope, place)?,
-                    self.expression(overlay_what, scope, place)?,
-                    self.expression(overlay_from, scope, place)?,
-                ];
-                if let Some(length) = overlay_for {
-                    arguments.push(self.expression(length, scope, place)?);
-                }
+            Ast::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+                let parts = [Some(expr.as_ref()), Some(overlay_what), Some(overlay_from), overlay_for.as_deref()];
+                let arguments = self.all_of(parts, scope, place)?;
                 planned("OVERLAY", arguments, |planner, arguments| planner.plan_overlay(arguments))
             }
-            Ast::Trim {
-                expr,
-                trim_where,
-                trim_what,
-                trim_characters,
-            } => {
-                let mut arguments = vec![self.expression(expr, scope, place)?];
-                let characters = trim_what
-                    .as_deref()
-                    .or_else(|| trim_characters.as_ref().and_then(|all| all.first()));
-                if let Some(characters) = characters {
-                    arguments.push(self.expression(characters, scope, place)?);
-                }
+            Ast::Trim { expr, trim_where, trim_what, trim_characters } => {
+                let listed = trim_characters.as_ref().and_then(|all| all.first());
+                let parts = [Some(expr.as_ref()), trim_what.as_deref().or(listed)];
+                let arguments = self.all_of(parts, scope, place)?;
                 let name = match trim_where {
                     Some(TrimWhereField::Leading) => "ltrim",
                     Some(TrimWhereField::Trailing) => "rtrim",
@@ -85,23 +56,27 @@ impl Binder<'_> {
                 };
                 Ok(self.scalar(name)?.call(arguments))
             }
-            Ast::Ceil {
-                expr,
-                field: CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime),
-            } => {
+            Ast::Ceil { expr, field: CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) } => {
                 let argument = self.expression(expr, scope, place)?;
                 Ok(self.scalar("ceil")?.call(vec![argument]))
             }
-            Ast::Floor {
-                expr,
-                field: CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime),
-            } => {
+            Ast::Floor { expr, field: CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) } => {
                 let argument = self.expression(expr, scope, place)?;
                 Ok(self.scalar("floor")?.call(vec![argument]))
             }
             Ast::Tuple(_) => Err(Error::unsupported("a row as a value is not supported")),
             other => Err(Error::unsupported(format!("{other} is not supported"))),
         }
+    }
+
+    /// Those expressions that are there.
+    fn all_of<const N: usize>(
+        &mut self,
+        parts: [Option<&ast::Expr>; N],
+        scope: &Scope,
+        place: Place,
+    ) -> Result<Vec<Expr>> {
+        parts.into_iter().flatten().map(|part| self.expression(part, scope, place)).collect()
     }
 
     /// `DATE '2026-01-31'`
@@ -117,10 +92,8 @@ impl Binder<'_> {
             bound.push(self.expression(element, scope, place)?);
         }
         if bound.is_empty() {
-            return Err(
-                Error::new(SqlState::INDETERMINATE_DATATYPE, "cannot determine type of empty array")
-                    .with_hint("Explicitly cast to the desired type, for example ARRAY[]::integer[]."),
-            );
+            return Err(Error::new(SqlState::INDETERMINATE_DATATYPE, "cannot determine type of empty array")
+                .with_hint("Explicitly cast to the desired type, for example ARRAY[]::integer[]."));
         }
         self.decide_together(&mut bound, &scope.schema)?;
         for planner in planners() {
@@ -145,15 +118,9 @@ impl Binder<'_> {
             let field_access = match access {
                 AccessExpr::Subscript(Subscript::Index { index }) => {
                     let key = self.expression(index, scope, place)?;
-                    GetFieldAccess::ListIndex {
-                        key: Box::new(explicit(key, &SqlType::Int8)),
-                    }
+                    GetFieldAccess::ListIndex { key: Box::new(explicit(key, &SqlType::Int8)) }
                 }
-                AccessExpr::Subscript(Subscript::Slice {
-                    lower_bound,
-                    upper_bound,
-                    stride: None,
-                }) => {
+                AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride: None }) => {
                     let mut bound = |side: &Option<ast::Expr>, default: i64| match side {
                         Some(side) => Ok::<_, Error>(explicit(self.expression(side, scope, place)?, &SqlType::Int8)),
                         None => Ok(lit(default)),
@@ -172,10 +139,7 @@ impl Binder<'_> {
     }
 
     fn access(&mut self, value: Expr, field_access: GetFieldAccess, scope: &Scope) -> Result<Expr> {
-        let mut raw = RawFieldAccessExpr {
-            field_access,
-            expr: value,
-        };
+        let mut raw = RawFieldAccessExpr { field_access, expr: value };
         for planner in planners() {
             match planner.plan_field_access(raw, &scope.schema)? {
                 PlannerResult::Planned(expression) => return Ok(expression),

@@ -42,14 +42,9 @@ impl Binder<'_> {
             }
             ("generate_series", [_, _] | [_, _, _]) => self.series(arguments, schema)?,
             ("generate_subscripts", [array, dimension]) => {
-                let length = self
-                    .scalar("array_length")?
-                    .call(vec![array.clone(), dimension.clone()]);
+                let length = self.scalar("array_length")?.call(vec![array.clone(), dimension.clone()]);
                 let last = explicit(length, &SqlType::Int8);
-                explicit(
-                    rows(self.scalar("generate_series")?.call(vec![lit(1_i64), last])),
-                    &SqlType::Int4,
-                )
+                explicit(rows(self.scalar("generate_series")?.call(vec![lit(1_i64), last])), &SqlType::Int4)
             }
             ("string_to_table", _) => rows(self.scalar("string_to_array")?.call(arguments.to_vec())),
             ("regexp_split_to_table", _) => rows(self.scalar("regexp_split_to_array")?.call(arguments.to_vec())),
@@ -67,10 +62,7 @@ impl Binder<'_> {
         let series = |arguments: Vec<Expr>| Expr::Unnest(Unnest::new(function.call(arguments)));
         let is_small = |found: &SqlType| matches!(found, SqlType::Int2 | SqlType::Int4 | SqlType::Unknown);
         let wide = |result: Option<&SqlType>| {
-            let widened = arguments
-                .iter()
-                .map(|argument| explicit(argument.clone(), &SqlType::Int8))
-                .collect();
+            let widened = arguments.iter().map(|argument| explicit(argument.clone(), &SqlType::Int8)).collect();
             match result {
                 Some(result) => explicit(series(widened), result),
                 None => series(widened),
@@ -86,14 +78,8 @@ impl Binder<'_> {
             SqlType::Numeric(_) => Err(Error::unsupported("generate_series of numeric is not supported")
                 .with_hint("Use generate_series of bigint, and compute the numbers from it.")),
             SqlType::Date | SqlType::Timestamp | SqlType::Timestamptz if types.len() == 3 => {
-                let to = if types[0] == SqlType::Timestamptz {
-                    SqlType::Timestamptz
-                } else {
-                    SqlType::Timestamp
-                };
-                let [start, stop, step] = arguments else {
-                    unreachable!("three types are of three arguments")
-                };
+                let to = if types[0] == SqlType::Timestamptz { SqlType::Timestamptz } else { SqlType::Timestamp };
+                let [start, stop, step] = arguments else { unreachable!("three types are of three arguments") };
                 let step = explicit(step.clone(), &SqlType::Interval);
                 let moments = series(vec![explicit(start.clone(), &to), explicit(stop.clone(), &to), step]);
                 Ok(explicit(moments, &to))
@@ -119,20 +105,14 @@ impl Binder<'_> {
             match argument {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => expressions.push(expression.clone()),
                 other => {
-                    return Err(Error::unsupported(format!(
-                        "the argument {other} of a function is not supported"
-                    )));
+                    return Err(Error::unsupported(format!("the argument {other} of a function is not supported")));
                 }
             }
         }
         if function.name == "unnest" {
             return self.unnest_in_from(&expressions, ordinality, alias, left);
         }
-        let list = ast::FunctionArgumentList {
-            duplicate_treatment: None,
-            args: arguments.to_vec(),
-            clauses: vec![],
-        };
+        let list = ast::FunctionArgumentList { duplicate_treatment: None, args: arguments.to_vec(), clauses: vec![] };
         let call = ast::Function {
             name: name.clone(),
             uses_odbc_syntax: false,
@@ -206,11 +186,8 @@ impl Binder<'_> {
         match left {
             Some((plan, scope)) if depends => self.rows_beside(plan, scope, &called, names, rows),
             _ => {
-                let mut items: Vec<Item> = names
-                    .into_iter()
-                    .zip(rows)
-                    .map(|(name, expression)| Item { name, expression })
-                    .collect();
+                let mut items: Vec<Item> =
+                    names.into_iter().zip(rows).map(|(name, expression)| Item { name, expression }).collect();
                 let plan = self.unnest_items(LogicalPlanBuilder::empty(true).build()?, &mut items)?;
                 let items = items.into_iter().map(|item| (item.name, item.expression)).collect();
                 let bound = self.project(plan, items)?;
@@ -232,9 +209,7 @@ impl Binder<'_> {
         };
         let length = self.scalar("cardinality")?.call(vec![array]);
         let last = explicit(datafusion::logical_expr::cast(length, DataType::Int64), &SqlType::Int8);
-        Ok(Expr::Unnest(Unnest::new(
-            self.scalar("generate_series")?.call(vec![lit(1_i64), last]),
-        )))
+        Ok(Expr::Unnest(Unnest::new(self.scalar("generate_series")?.call(vec![lit(1_i64), last]))))
     }
 
     /// The left rows, each as often as the function gives rows for it, with these.
@@ -246,20 +221,11 @@ impl Binder<'_> {
         names: Vec<String>,
         rows: Vec<Expr>,
     ) -> Result<FromItem> {
-        let mut items: Vec<Item> = rows
-            .into_iter()
-            .map(|expression| Item {
-                name: called.to_string(),
-                expression,
-            })
-            .collect();
+        let mut items: Vec<Item> =
+            rows.into_iter().map(|expression| Item { name: called.to_string(), expression }).collect();
         let plan = self.unnest_items(plan.clone(), &mut items)?;
-        let mut computed: Vec<Expr> = plan
-            .schema()
-            .iter()
-            .filter(|(_, field)| !field.name().starts_with("unnested"))
-            .map(Expr::from)
-            .collect();
+        let mut computed: Vec<Expr> =
+            plan.schema().iter().filter(|(_, field)| !field.name().starts_with("unnested")).map(Expr::from).collect();
         let mut scope = left.clone();
         let mut columns = Vec::new();
         for (name, item) in names.into_iter().zip(items) {
@@ -268,17 +234,10 @@ impl Binder<'_> {
             columns.push((name, Expr::Column(Column::new_unqualified(unique))));
         }
         let plan = LogicalPlanBuilder::from(plan).project(computed)?.build()?;
-        scope.visible.extend(columns.iter().map(|(name, expression)| Visible {
-            name: name.clone(),
-            expression: expression.clone(),
-        }));
-        scope.tables.push(ScopeTable {
-            name: called.to_string(),
-            schema: None,
-            hidden_name: None,
-            columns,
-            key: None,
-        });
+        scope.visible.extend(
+            columns.iter().map(|(name, expression)| Visible { name: name.clone(), expression: expression.clone() }),
+        );
+        scope.tables.push(ScopeTable { name: called.to_string(), schema: None, hidden_name: None, columns, key: None });
         scope.schema = plan.schema().clone();
         Ok(FromItem::Extended(plan, scope))
     }
@@ -322,10 +281,7 @@ impl Binder<'_> {
                     .data()?;
             }
         }
-        Err(Error::new(
-            SqlState::STATEMENT_TOO_COMPLEX,
-            "set-returning functions are nested too deep",
-        ))
+        Err(Error::new(SqlState::STATEMENT_TOO_COMPLEX, "set-returning functions are nested too deep"))
     }
 }
 

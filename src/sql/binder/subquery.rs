@@ -27,10 +27,7 @@ impl Binder<'_> {
     pub(super) fn scalar_subquery(&mut self, query: &ast::Query, scope: &Scope) -> Result<Expr> {
         let bound = self.inner_query(query, scope)?;
         if bound.columns.len() != 1 {
-            return Err(Error::new(
-                SqlState::SYNTAX_ERROR,
-                "subquery must return only one column",
-            ));
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "subquery must return only one column"));
         }
         Ok(Expr::ScalarSubquery(subquery_of(bound)))
     }
@@ -55,11 +52,8 @@ impl Binder<'_> {
             .aggregate(Vec::<Expr>::new(), vec![collected.alias("array")])?
             .build()?;
         let outer_ref_columns = plan.all_out_ref_exprs();
-        let subquery = Expr::ScalarSubquery(Subquery {
-            subquery: Arc::new(plan),
-            outer_ref_columns,
-            spans: Spans::new(),
-        });
+        let subquery =
+            Expr::ScalarSubquery(Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: Spans::new() });
         let empty = super::cast::explicit(super::literal::string("{}"), &SqlType::Array(Box::new(element)));
         Ok(self.scalar("coalesce")?.call(vec![subquery, empty]))
     }
@@ -75,11 +69,7 @@ pub(super) fn single_column(bound: &Bound) -> Result<()> {
 
 pub(super) fn subquery_of(bound: Bound) -> Subquery {
     let outer_ref_columns = bound.plan.all_out_ref_exprs();
-    Subquery {
-        subquery: Arc::new(bound.plan),
-        outer_ref_columns,
-        spans: Spans::new(),
-    }
+    Subquery { subquery: Arc::new(bound.plan), outer_ref_columns, spans: Spans::new() }
 }
 
 /// The expression as a query inside sees it.

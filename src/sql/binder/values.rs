@@ -37,21 +37,14 @@ impl Binder<'_> {
     pub fn value_rows(&mut self, mut rows: Vec<Vec<Expr>>) -> Result<Bound> {
         let width = rows[0].len();
         if rows.iter().any(|row| row.len() != width) {
-            return Err(Error::new(
-                SqlState::SYNTAX_ERROR,
-                "VALUES lists must all be the same length",
-            ));
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "VALUES lists must all be the same length"));
         }
         let schema = DFSchema::empty();
         let mut columns = Vec::with_capacity(width);
         for index in 0..width {
             let name = format!("column{}", index + 1);
             let unknown = self.settle_column(&mut rows, index, &schema)?;
-            columns.push(Output {
-                name: name.clone(),
-                column: Column::new_unqualified(name),
-                is_unknown: unknown,
-            });
+            columns.push(Output { name: name.clone(), column: Column::new_unqualified(name), is_unknown: unknown });
         }
         let plan = match rows.iter().flatten().any(needs_plan) {
             false => LogicalPlanBuilder::values(rows)?.build()?,
@@ -82,11 +75,7 @@ impl Binder<'_> {
         }
         for (row, found) in rows.iter_mut().zip(types) {
             let value = self.parameters.decide(std::mem::take(&mut row[index]), &common);
-            row[index] = if found == common {
-                value
-            } else {
-                explicit(value, &common)
-            };
+            row[index] = if found == common { value } else { explicit(value, &common) };
         }
         Ok(false)
     }
@@ -95,10 +84,7 @@ impl Binder<'_> {
     fn value_union(&mut self, rows: Vec<Vec<Expr>>, columns: &[Output]) -> Result<LogicalPlan> {
         let mut union: Option<LogicalPlan> = None;
         for row in rows {
-            let named = row
-                .into_iter()
-                .zip(columns)
-                .map(|(value, output)| value.alias(&output.column.name));
+            let named = row.into_iter().zip(columns).map(|(value, output)| value.alias(&output.column.name));
             let plan = LogicalPlanBuilder::empty(true).project(named)?.build()?;
             union = Some(match union {
                 None => plan,

@@ -46,11 +46,7 @@ impl Binder<'_> {
                 frame
             }
         };
-        Ok(Over {
-            partition_by,
-            order_by,
-            frame,
-        })
+        Ok(Over { partition_by, order_by, frame })
     }
 
     /// The specification with what it inherits from named windows.
@@ -95,27 +91,18 @@ impl Binder<'_> {
         }
         let known: Vec<(Expr, Column)> = windows
             .iter()
-            .map(|window| {
-                (
-                    window.clone(),
-                    Column::new_unqualified(window.schema_name().to_string()),
-                )
-            })
+            .map(|window| (window.clone(), Column::new_unqualified(window.schema_name().to_string())))
             .collect();
         let plan = LogicalPlanBuilder::window_plan(plan, windows)?;
         for item in items.iter_mut() {
             let expression = std::mem::take(&mut item.expression);
             item.expression = expression
-                .transform_down(
-                    |expression| match known.iter().find(|(window, _)| *window == expression) {
-                        Some((_, column)) => Ok(Transformed::new(
-                            Expr::Column(column.clone()),
-                            true,
-                            TreeNodeRecursion::Jump,
-                        )),
-                        None => Ok(Transformed::no(expression)),
-                    },
-                )
+                .transform_down(|expression| match known.iter().find(|(window, _)| *window == expression) {
+                    Some((_, column)) => {
+                        Ok(Transformed::new(Expr::Column(column.clone()), true, TreeNodeRecursion::Jump))
+                    }
+                    None => Ok(Transformed::no(expression)),
+                })
                 .data()?;
         }
         Ok(plan)

@@ -16,12 +16,7 @@ pub fn create_connection(cursor: &mut Cursor) -> Result<Command> {
     cursor.expect_words("to")?;
     let kind = cursor.identifier()?;
     let options = options(cursor)?;
-    Ok(Command::CreateConnection(CreateConnection {
-        name,
-        if_not_exists,
-        kind,
-        options,
-    }))
+    Ok(Command::CreateConnection(CreateConnection { name, if_not_exists, kind, options }))
 }
 
 /// `CREATE SOURCE name [(columns)] FROM ..`, after CREATE SOURCE.
@@ -68,19 +63,12 @@ pub fn create_source(cursor: &mut Cursor) -> Result<Command> {
 fn source_from(cursor: &mut Cursor) -> Result<SourceFrom> {
     if cursor.words("load generator") {
         let kind = cursor.identifier()?;
-        return Ok(SourceFrom::Generator {
-            kind,
-            options: options_if_any(cursor)?,
-        });
+        return Ok(SourceFrom::Generator { kind, options: options_if_any(cursor)? });
     }
     let kind = cursor.identifier()?;
     cursor.expect_words("connection")?;
     let connection = cursor.name()?;
-    Ok(SourceFrom::Connection {
-        kind,
-        connection,
-        options: options_if_any(cursor)?,
-    })
+    Ok(SourceFrom::Connection { kind, connection, options: options_if_any(cursor)? })
 }
 
 fn include(cursor: &mut Cursor) -> Result<Include> {
@@ -91,10 +79,7 @@ fn include(cursor: &mut Cursor) -> Result<Include> {
         true => cursor.identifier()?,
         false => part.to_string(),
     };
-    Ok(Include {
-        part: part.to_string(),
-        name,
-    })
+    Ok(Include { part: part.to_string(), name })
 }
 
 fn options_if_any(cursor: &mut Cursor) -> Result<Options> {
@@ -156,9 +141,6 @@ pub fn take_flag(options: &mut Options, name: &str) -> Result<Option<bool>> {
     match text.to_lowercase().as_str() {
         "true" | "on" | "yes" | "1" => Ok(Some(true)),
         "false" | "off" | "no" | "0" => Ok(Some(false)),
-        _ => Err(Error::new(
-            SqlState::SYNTAX_ERROR,
-            format!("{name} requires a Boolean value"),
-        )),
+        _ => Err(Error::new(SqlState::SYNTAX_ERROR, format!("{name} requires a Boolean value"))),
     }
 }

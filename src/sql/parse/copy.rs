@@ -17,10 +17,7 @@ pub fn copy(cursor: &mut Cursor) -> Result<Command> {
         cursor.expect_token(&Token::RParen)?;
         what
     } else {
-        CopyWhat::Table {
-            name: cursor.name()?,
-            columns: column_list(cursor)?,
-        }
+        CopyWhat::Table { name: cursor.name()?, columns: column_list(cursor)? }
     };
     let direction = direction(cursor, matches!(what, CopyWhat::Table { .. }))?;
     let position = cursor.position();
@@ -37,11 +34,7 @@ pub fn copy(cursor: &mut Cursor) -> Result<Command> {
         }
     }
     check(&options).map_err(|error| error.at(position))?;
-    Ok(Command::Copy(Copy {
-        what,
-        direction,
-        options,
-    }))
+    Ok(Command::Copy(Copy { what, direction, options }))
 }
 
 fn direction(cursor: &mut Cursor, may_read: bool) -> Result<CopyDirection> {
@@ -58,12 +51,11 @@ fn direction(cursor: &mut Cursor, may_read: bool) -> Result<CopyDirection> {
         return Ok(direction);
     }
     match cursor.peek() {
-        Some(Token::SingleQuotedString(_)) => Err(Error::new(
-            SqlState::INSUFFICIENT_PRIVILEGE,
-            "COPY to or from a file is not allowed",
-        )
-        .with_hint("Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.")
-        .at(cursor.position())),
+        Some(Token::SingleQuotedString(_)) => {
+            Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, "COPY to or from a file is not allowed")
+                .with_hint("Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.")
+                .at(cursor.position()))
+        }
         _ => cursor.error(),
     }
 }
@@ -93,7 +85,7 @@ fn option(cursor: &mut Cursor, options: &mut CopyOptions) -> Result<()> {
         }
         "force_quote" | "force_not_null" | "force_null" => {
             return Err(
-                Error::unsupported(format!("COPY option {} is not supported", name.to_uppercase())).at(position),
+                Error::unsupported(format!("COPY option {} is not supported", name.to_uppercase())).at(position)
             );
         }
         _ => {
@@ -106,17 +98,8 @@ fn option(cursor: &mut Cursor, options: &mut CopyOptions) -> Result<()> {
 
 fn old_option(cursor: &mut Cursor, options: &mut CopyOptions) -> Result<()> {
     let position = cursor.position();
-    let word = cursor.one_of(&[
-        "csv",
-        "binary",
-        "delimiter",
-        "delimiters",
-        "null",
-        "header",
-        "quote",
-        "escape",
-        "encoding",
-    ]);
+    let word =
+        cursor.one_of(&["csv", "binary", "delimiter", "delimiters", "null", "header", "quote", "escape", "encoding"]);
     if !matches!(word, Some("csv" | "binary" | "header")) {
         cursor.words("as");
     }
@@ -181,9 +164,7 @@ fn check(options: &CopyOptions) -> Result<()> {
         return Err(invalid(format!("COPY delimiter cannot be \"{}\"", delimiter as char)));
     }
     if options.null.as_deref().is_some_and(|null| null.contains(['\r', '\n'])) {
-        return Err(invalid(
-            "COPY null representation cannot use newline or carriage return".into(),
-        ));
+        return Err(invalid("COPY null representation cannot use newline or carriage return".into()));
     }
     Ok(())
 }

@@ -2,11 +2,11 @@
 //! own begins.
 
 use sqlparser::ast::{self, Visit};
-use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::SourceText;
+use super::dialect::Postgres;
 use super::reserved::{is_reserved, reserved_name};
 use crate::sql::statement::Name;
 use crate::sql::type_name::sql_type;
@@ -24,21 +24,11 @@ pub struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// `tokens` are those of one statement, without its semicolon.
     pub fn new(source: &'a SourceText, tokens: &'a [TokenWithSpan]) -> Self {
-        Cursor {
-            source,
-            tokens,
-            index: 0,
-        }
+        Cursor { source, tokens, index: 0 }
     }
 
     fn skip_space(&self, mut index: usize) -> usize {
-        while matches!(
-            self.tokens.get(index),
-            Some(TokenWithSpan {
-                token: Token::Whitespace(_),
-                ..
-            })
-        ) {
+        while matches!(self.tokens.get(index), Some(TokenWithSpan { token: Token::Whitespace(_), .. })) {
             index += 1;
         }
         index
@@ -85,9 +75,7 @@ impl<'a> Cursor<'a> {
 
     /// Where the statement ends: at its semicolon, or at the end of the string.
     fn end_position(&self) -> usize {
-        self.tokens
-            .last()
-            .map_or(self.source.len() + 1, |token| token.span.end.column as usize)
+        self.tokens.last().map_or(self.source.len() + 1, |token| token.span.end.column as usize)
     }
 
     pub fn text(&self, start: usize, end: usize) -> String {
@@ -110,10 +98,7 @@ impl<'a> Cursor<'a> {
 
     /// Reads the words if all of them come next.
     pub fn words(&mut self, words: &str) -> bool {
-        let all = words
-            .split(' ')
-            .enumerate()
-            .all(|(ahead, word)| self.peek_word_at(ahead, word));
+        let all = words.split(' ').enumerate().all(|(ahead, word)| self.peek_word_at(ahead, word));
         if all {
             words.split(' ').for_each(|_| {
                 self.advance();
@@ -246,48 +231,6 @@ impl<'a> Cursor<'a> {
         self.delegate(|parser| parser.parse_expr())
     }
 
-    /// The expression of a DEFAULT: it ends where a constraint begins, which sqlparser would read as `NOTNULL` and such.
-    pub fn default_expression(&mut self) -> Result<ast::Expr> {
-        const CONSTRAINTS: &[&str] = &[
-            "not",
-            "null",
-            "primary",
-            "unique",
-            "check",
-            "references",
-            "constraint",
-            "generated",
-            "collate",
-        ];
-        let start = self.skip_space(self.index);
-        let mut depth = 0;
-        let mut end = start;
-        while let Some(TokenWithSpan { token, .. }) = self.tokens.get(end) {
-            match token {
-                Token::LParen | Token::LBracket => depth += 1,
-                Token::RParen | Token::RBracket if depth == 0 => break,
-                Token::RParen | Token::RBracket => depth -= 1,
-                Token::Comma if depth == 0 => break,
-                Token::Word(word) if depth == 0 && end > start && word.quote_style.is_none() => {
-                    if CONSTRAINTS.contains(&word.value.to_lowercase().as_str()) {
-                        break;
-                    }
-                }
-                _ => {}
-            }
-            end += 1;
-        }
-        let mut inside = Cursor {
-            source: self.source,
-            tokens: &self.tokens[..end],
-            index: start,
-        };
-        let expression = inside.expression()?;
-        inside.expect_end()?;
-        self.index = end;
-        Ok(expression)
-    }
-
     pub fn statement(&mut self) -> Result<ast::Statement> {
         self.delegate(|parser| parser.parse_statement())
     }
@@ -301,8 +244,7 @@ impl<'a> Cursor<'a> {
     /// Lets sqlparser read on from here.
     fn delegate<T: Visit>(&mut self, read: impl FnOnce(&mut Parser) -> Result<T, ParserError>) -> Result<T> {
         let start = self.skip_space(self.index);
-        let dialect = PostgreSqlDialect {};
-        let mut parser = Parser::new(&dialect)
+        let mut parser = Parser::new(&Postgres)
             .with_recursion_limit(DEPTH_LIMIT)
             .with_tokens_with_locations(self.tokens[start..].to_vec());
         match read(&mut parser) {
@@ -313,18 +255,15 @@ impl<'a> Cursor<'a> {
                     None => Ok(parsed),
                 }
             }
-            Err(ParserError::RecursionLimitExceeded) => Err(Error::new(
-                SqlState::STATEMENT_TOO_COMPLEX,
-                "stack depth limit exceeded",
-            )
-            .with_hint(format!("The statement nests deeper than {DEPTH_LIMIT} levels."))),
+            Err(ParserError::RecursionLimitExceeded) => {
+                Err(Error::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
+                    .with_hint(format!("The statement nests deeper than {DEPTH_LIMIT} levels.")))
+            }
             Err(ParserError::ParserError(message) | ParserError::TokenizerError(message)) => {
                 if message.contains("found: EOF") {
                     return Err(self.source.syntax_error(self.end_position()));
                 }
-                let next = self
-                    .tokens
-                    .get(self.skip_space(start + parser.index().saturating_sub(1)));
+                let next = self.tokens.get(self.skip_space(start + parser.index().saturating_sub(1)));
                 let fallback = next.map_or(self.end_position(), |token| token.span.start.column as usize);
                 Err(self.source.syntax_error(column_of(&message).unwrap_or(fallback)))
             }

@@ -16,11 +16,9 @@ pub fn create(cursor: &mut Cursor) -> Result<Command> {
     let or_replace = cursor.words("or replace");
     if or_replace && !cursor.peek_word("view") {
         return match cursor.peek_word("materialized") {
-            true => Err(
-                Error::unsupported("CREATE OR REPLACE MATERIALIZED VIEW is not supported")
-                    .with_hint("Drop the view and create it anew.")
-                    .at(cursor.position()),
-            ),
+            true => Err(Error::unsupported("CREATE OR REPLACE MATERIALIZED VIEW is not supported")
+                .with_hint("Drop the view and create it anew.")
+                .at(cursor.position())),
             false => refused(cursor),
         };
     }
@@ -41,10 +39,7 @@ pub fn create(cursor: &mut Cursor) -> Result<Command> {
     }
     if cursor.words("schema") {
         let if_not_exists = cursor.words("if not exists");
-        return Ok(Command::CreateSchema {
-            name: cursor.identifier()?,
-            if_not_exists,
-        });
+        return Ok(Command::CreateSchema { name: cursor.identifier()?, if_not_exists });
     }
     let temporary = cursor.one_of(&["temporary", "temp"]).is_some();
     if cursor.words("table") {
@@ -107,12 +102,7 @@ fn create_view(cursor: &mut Cursor, or_replace: bool) -> Result<Command> {
     if cursor.peek_word("with") {
         return Err(Error::unsupported("WITH CHECK OPTION is not supported").at(cursor.position()));
     }
-    Ok(Command::CreateView(CreateView {
-        name,
-        or_replace,
-        columns,
-        query,
-    }))
+    Ok(Command::CreateView(CreateView { name, or_replace, columns, query }))
 }
 
 fn create_materialized_view(cursor: &mut Cursor) -> Result<Command> {
@@ -128,29 +118,18 @@ fn create_materialized_view(cursor: &mut Cursor) -> Result<Command> {
     if cursor.peek_word("with") {
         cursor.expect_words("with")?;
         if cursor.peek_word("no") {
-            return Err(
-                Error::unsupported("WITH NO DATA is not supported: a materialized view is always up to date")
-                    .at(cursor.position()),
-            );
+            return Err(Error::unsupported("WITH NO DATA is not supported: a materialized view is always up to date")
+                .at(cursor.position()));
         }
         cursor.expect_words("data")?;
     }
-    Ok(Command::CreateMaterializedView(CreateMaterializedView {
-        name,
-        if_not_exists,
-        columns,
-        options,
-        query,
-    }))
+    Ok(Command::CreateMaterializedView(CreateMaterializedView { name, if_not_exists, columns, options, query }))
 }
 
 fn view_query(cursor: &mut Cursor) -> Result<ViewQuery> {
     let start = cursor.position();
     let query = cursor.query()?;
-    Ok(ViewQuery {
-        query,
-        text: cursor.text(start, cursor.last_end()),
-    })
+    Ok(ViewQuery { query, text: cursor.text(start, cursor.last_end()) })
 }
 
 fn create_index(cursor: &mut Cursor) -> Result<Command> {
@@ -179,36 +158,20 @@ fn create_index(cursor: &mut Cursor) -> Result<Command> {
     if cursor.peek_word("where") {
         return Err(Error::unsupported("partial indexes are not supported").at(cursor.position()));
     }
-    Ok(Command::CreateIndex(CreateIndex {
-        name,
-        if_not_exists,
-        on,
-        columns,
-    }))
+    Ok(Command::CreateIndex(CreateIndex { name, if_not_exists, on, columns }))
 }
 
 fn create_table(cursor: &mut Cursor, temporary: bool) -> Result<Command> {
     let if_not_exists = cursor.words("if not exists");
     let name = cursor.name()?;
-    let mut table = CreateTable {
-        name,
-        if_not_exists,
-        temporary,
-        columns: vec![],
-        primary_key: None,
-        query: None,
-    };
+    let mut table = CreateTable { name, if_not_exists, temporary, columns: vec![], primary_key: None, query: None };
     if is_table_query(cursor) {
         let columns = column_list(cursor)?;
         cursor.expect_words("as")?;
         let query = cursor.query()?;
         let with_data = !cursor.words("with no data");
         cursor.words("with data");
-        table.query = Some(TableQuery {
-            columns,
-            query,
-            with_data,
-        });
+        table.query = Some(TableQuery { columns, query, with_data });
         return Ok(Command::CreateTable(table));
     }
     (table.columns, table.primary_key) = columns_and_key(cursor)?;
@@ -278,10 +241,7 @@ fn refuse_constraint(cursor: &mut Cursor, refused: &[&'static str]) -> Result<()
     let position = cursor.position();
     // A column may be called like one of the words; then a type follows it, and no parenthesis.
     let follows = matches!(cursor.peek_at(1), Some(Token::LParen)) || cursor.peek_word("foreign");
-    match refused
-        .iter()
-        .find(|words| cursor.peek_word(words.split(' ').next().expect("split gives a part")))
-    {
+    match refused.iter().find(|words| cursor.peek_word(words.split(' ').next().expect("split gives a part"))) {
         Some(words) if follows || *words == "like" => {
             Err(Error::unsupported(format!("{} constraints are not supported", words.to_uppercase())).at(position))
         }
@@ -294,13 +254,7 @@ fn column_definition(cursor: &mut Cursor) -> Result<(ColumnDefinition, bool)> {
     let position = cursor.position();
     let name = cursor.identifier()?;
     let sql_type = cursor.data_type()?;
-    let mut column = ColumnDefinition {
-        name,
-        sql_type,
-        not_null: false,
-        default: None,
-        position,
-    };
+    let mut column = ColumnDefinition { name, sql_type, not_null: false, default: None, position };
     let mut is_key = false;
     loop {
         if cursor.words("constraint") {
@@ -314,11 +268,11 @@ fn column_definition(cursor: &mut Cursor) -> Result<(ColumnDefinition, bool)> {
             is_key = true;
         } else if cursor.words("default") {
             let start = cursor.position();
-            cursor.default_expression()?;
+            cursor.expression()?;
             column.default = Some(cursor.text(start, cursor.last_end()));
         } else if let Some(words) = cursor.one_of(&["unique", "check", "references", "generated", "collate"]) {
             return Err(
-                Error::unsupported(format!("{} in a column is not supported", words.to_uppercase())).at(position),
+                Error::unsupported(format!("{} in a column is not supported", words.to_uppercase())).at(position)
             );
         } else {
             return Ok((column, is_key));
@@ -352,10 +306,5 @@ pub fn drop(cursor: &mut Cursor) -> Result<Command> {
     if !cascade {
         cursor.words("restrict");
     }
-    Ok(Command::Drop(Drop {
-        kind: *kind,
-        names,
-        if_exists,
-        cascade,
-    }))
+    Ok(Command::Drop(Drop { kind: *kind, names, if_exists, cascade }))
 }

@@ -8,6 +8,7 @@ mod connector;
 mod copy;
 mod cursor;
 mod definition;
+mod dialect;
 mod portal;
 mod reserved;
 mod session;
@@ -43,12 +44,7 @@ pub fn parse(text: &str) -> Result<Vec<Statement>> {
 /// A query's text as the catalog keeps it (that of a view, say).
 pub fn parse_query(text: &str) -> Result<Box<ast::Query>> {
     let source = SourceText::new(text)?;
-    let tokens = source
-        .tokens
-        .iter()
-        .filter(|token| is_solid(token))
-        .cloned()
-        .collect::<Vec<_>>();
+    let tokens = source.tokens.iter().filter(|token| is_solid(token)).cloned().collect::<Vec<_>>();
     let mut cursor = Cursor::new(&source, &tokens);
     let query = cursor.query()?;
     cursor.expect_end()?;
@@ -58,12 +54,7 @@ pub fn parse_query(text: &str) -> Result<Box<ast::Query>> {
 /// An expression's text as the catalog keeps it (that of a DEFAULT).
 pub fn parse_expression(text: &str) -> Result<ast::Expr> {
     let source = SourceText::new(text)?;
-    let tokens = source
-        .tokens
-        .iter()
-        .filter(|token| is_solid(token))
-        .cloned()
-        .collect::<Vec<_>>();
+    let tokens = source.tokens.iter().filter(|token| is_solid(token)).cloned().collect::<Vec<_>>();
     let mut cursor = Cursor::new(&source, &tokens);
     let expression = cursor.expression()?;
     cursor.expect_end()?;
@@ -79,11 +70,7 @@ fn statement(cursor: &mut Cursor) -> Result<Statement> {
     let start = cursor.position();
     let command = command(cursor)?;
     let text = cursor.text(start, cursor.last_end());
-    Ok(Statement {
-        text,
-        offset: start - 1,
-        command,
-    })
+    Ok(Statement { text, offset: start - 1, command })
 }
 
 fn command(cursor: &mut Cursor) -> Result<Command> {
@@ -190,10 +177,8 @@ fn explain(cursor: &mut Cursor) -> Result<Command> {
     } else {
         let statement = statement(cursor)?;
         if !is_explainable(&statement.command) {
-            return Err(
-                Error::unsupported("EXPLAIN is for queries, INSERT, UPDATE, DELETE and materialized views")
-                    .at(statement.offset + 1),
-            );
+            return Err(Error::unsupported("EXPLAIN is for queries, INSERT, UPDATE, DELETE and materialized views")
+                .at(statement.offset + 1));
         }
         ExplainWhat::Statement(Box::new(statement))
     };

@@ -26,12 +26,7 @@ pub fn declare(cursor: &mut Cursor) -> Result<Command> {
         true => DeclareFor::Subscribe(subscribe(cursor)?),
         false => DeclareFor::Query(cursor.query()?),
     };
-    Ok(Command::Declare(Declare {
-        name,
-        hold,
-        scroll,
-        what,
-    }))
+    Ok(Command::Declare(Declare { name, hold, scroll, what }))
 }
 
 pub fn fetch(cursor: &mut Cursor) -> Result<Command> {
@@ -47,22 +42,11 @@ pub fn fetch(cursor: &mut Cursor) -> Result<Command> {
         let mut options = options(cursor)?;
         timeout = take_text(&mut options, "timeout");
         if let Some(name) = options.keys().next() {
-            return Err(Error::new(
-                SqlState::SYNTAX_ERROR,
-                format!("unrecognized FETCH option \"{name}\""),
-            ));
+            return Err(Error::new(SqlState::SYNTAX_ERROR, format!("unrecognized FETCH option \"{name}\"")));
         }
     }
-    let fetch = Fetch {
-        cursor: name,
-        count,
-        timeout,
-    };
-    Ok(if moves {
-        Command::Move(fetch)
-    } else {
-        Command::Fetch(fetch)
-    })
+    let fetch = Fetch { cursor: name, count, timeout };
+    Ok(if moves { Command::Move(fetch) } else { Command::Fetch(fetch) })
 }
 
 fn fetch_count(cursor: &mut Cursor) -> Result<FetchCount> {
@@ -70,10 +54,7 @@ fn fetch_count(cursor: &mut Cursor) -> Result<FetchCount> {
     if let Some(word) = backward.iter().find(|word| cursor.peek_word(word)) {
         // A cursor may have such a name: then it is all that follows.
         if cursor.peek_at(1).is_some() {
-            let message = format!(
-                "FETCH {} is not supported: cursors only move forward",
-                word.to_uppercase()
-            );
+            let message = format!("FETCH {} is not supported: cursors only move forward", word.to_uppercase());
             return Err(Error::unsupported(message).at(cursor.position()));
         }
     }
@@ -162,18 +143,10 @@ pub fn subscribe(cursor: &mut Cursor) -> Result<Subscribe> {
         snapshot = take_flag(&mut options, "snapshot")?.unwrap_or(true);
         progress = take_flag(&mut options, "progress")?.unwrap_or(false);
         if let Some(name) = options.keys().next() {
-            return Err(Error::new(
-                SqlState::SYNTAX_ERROR,
-                format!("unrecognized SUBSCRIBE option \"{name}\""),
-            ));
+            return Err(Error::new(SqlState::SYNTAX_ERROR, format!("unrecognized SUBSCRIBE option \"{name}\"")));
         }
     }
-    Ok(Subscribe {
-        to,
-        as_of,
-        snapshot,
-        progress,
-    })
+    Ok(Subscribe { to, as_of, snapshot, progress })
 }
 
 fn query_in_parentheses(cursor: &mut Cursor) -> Result<ViewQuery> {

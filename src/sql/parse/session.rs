@@ -35,16 +35,10 @@ fn setting_name(cursor: &mut Cursor) -> Result<String> {
 pub fn set(cursor: &mut Cursor) -> Result<Command> {
     cursor.expect_words("set")?;
     if cursor.words("session characteristics as transaction") {
-        return Ok(Command::SetTransaction {
-            modes: modes(cursor)?,
-            session: true,
-        });
+        return Ok(Command::SetTransaction { modes: modes(cursor)?, session: true });
     }
     if cursor.words("transaction") {
-        return Ok(Command::SetTransaction {
-            modes: modes(cursor)?,
-            session: false,
-        });
+        return Ok(Command::SetTransaction { modes: modes(cursor)?, session: false });
     }
     let local = cursor.words("local");
     if !local && !cursor.peek_word_at(1, "authorization") {
@@ -81,9 +75,7 @@ fn special_setting(cursor: &mut Cursor) -> Option<&'static str> {
     }
     let plain = cursor.peek_at(1) != Some(&Token::Eq) && !cursor.peek_word_at(1, "to");
     match plain && (cursor.peek_word("role") || cursor.peek_word("schema")) {
-        true => cursor
-            .one_of(&["role", "schema"])
-            .map(|word| if word == "schema" { "search_path" } else { word }),
+        true => cursor.one_of(&["role", "schema"]).map(|word| if word == "schema" { "search_path" } else { word }),
         false => None,
     }
 }

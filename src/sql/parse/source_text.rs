@@ -1,8 +1,8 @@
 //! A string of statements, cut into tokens that know where they stand in it.
 
-use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
+use super::dialect::Postgres;
 use crate::types::{Error, Result, SqlState};
 
 /// The string, and its tokens. The spans are rewritten so that their columns count characters of the whole string from
@@ -21,21 +21,14 @@ impl SourceText {
             line => line_starts[(line as usize - 1).min(line_starts.len() - 1)] + location.column,
         };
         let mut tokens = Vec::new();
-        let dialect = PostgreSqlDialect {};
-        let cut = Tokenizer::new(&dialect, text).tokenize_with_location_into_buf(&mut tokens);
+        let cut = Tokenizer::new(&Postgres, text).tokenize_with_location_into_buf(&mut tokens);
         if let Err(error) = cut {
             let start = tokens.last().map_or(1, |token| position(token.span.end));
             return Err(unterminated(&characters, &error.message, start as usize));
         }
         for token in &mut tokens {
-            let start = Location {
-                line: 1,
-                column: position(token.span.start),
-            };
-            let end = Location {
-                line: 1,
-                column: position(token.span.end),
-            };
+            let start = Location { line: 1, column: position(token.span.start) };
+            let end = Location { line: 1, column: position(token.span.end) };
             token.span = Span { start, end };
         }
         Ok(SourceText { characters, tokens })
@@ -70,21 +63,13 @@ impl SourceText {
 
 /// For each line, how many characters come before it.
 fn line_starts(characters: &[char]) -> Vec<u64> {
-    let ends = characters
-        .iter()
-        .enumerate()
-        .filter(|(_, character)| **character == '\n');
-    std::iter::once(0)
-        .chain(ends.map(|(index, _)| index as u64 + 1))
-        .collect()
+    let ends = characters.iter().enumerate().filter(|(_, character)| **character == '\n');
+    std::iter::once(0).chain(ends.map(|(index, _)| index as u64 + 1)).collect()
 }
 
 /// What the tokenizer could not finish; it starts after the last whole token.
 fn unterminated(characters: &[char], message: &str, mut start: usize) -> Error {
-    while characters
-        .get(start - 1)
-        .is_some_and(|character| character.is_whitespace())
-    {
+    while characters.get(start - 1).is_some_and(|character| character.is_whitespace()) {
         start += 1;
     }
     let rest: String = characters[(start - 1).min(characters.len())..].iter().collect();

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use millrace::engine::{Config, Database};
 use millrace::server::{Limits, Listener, refuse_open_trust, serve_http};
-use millrace::{bench, slt};
 use millrace::types::{Error, Result, SqlState};
+use millrace::{bench, slt};
 use mimalloc::MiMalloc;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -69,10 +69,7 @@ struct Serve {
 
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("MILLRACE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let outcome = match CommandLine::parse().command {
         Command::Serve(arguments) => serve(&arguments),
         Command::Slt(options) => return slt::run(*options),
@@ -96,10 +93,7 @@ fn serve(arguments: &Serve) -> Result<()> {
     refuse_open_trust(arguments.pg, arguments.insecure_trust)?;
     refuse_open_trust(arguments.http, arguments.insecure_trust)?;
     std::fs::create_dir_all(&arguments.data).map_err(|error| {
-        Error::new(
-            SqlState::IO_ERROR,
-            format!("could not create {}: {error}", arguments.data.display()),
-        )
+        Error::new(SqlState::IO_ERROR, format!("could not create {}: {error}", arguments.data.display()))
     })?;
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let query_runtime = runtime("query", cores)?;
@@ -112,16 +106,11 @@ fn serve(arguments: &Serve) -> Result<()> {
     let network = runtime("network", NETWORK_THREADS)?;
     let served = network.block_on(async {
         let (stop, stopping) = watch::channel(false);
-        let limits = Limits {
-            connections_max: arguments.max_connections,
-        };
+        let limits = Limits { connections_max: arguments.max_connections };
         let listener = Listener::bind(arguments.pg, limits).await?;
         let http = TcpListener::bind(arguments.http).await.map_err(|error| {
-            Error::new(
-                SqlState::IO_ERROR,
-                format!("could not listen on {}: {error}", arguments.http),
-            )
-            .with_hint("Is another server running there? Choose another address with --http.")
+            Error::new(SqlState::IO_ERROR, format!("could not listen on {}: {error}", arguments.http))
+                .with_hint("Is another server running there? Choose another address with --http.")
         })?;
         greet(listener.address(), &http);
         let pg = tokio::spawn(listener.serve(database.clone(), stopping.clone()));
@@ -130,9 +119,7 @@ fn serve(arguments: &Serve) -> Result<()> {
         tracing::info!("stopping");
         stop.send_replace(true);
         for server in [pg, http] {
-            server
-                .await
-                .map_err(|error| Error::internal(format!("a server task failed: {error}")))?;
+            server.await.map_err(|error| Error::internal(format!("a server task failed: {error}")))?;
         }
         Ok(())
     });
@@ -142,16 +129,8 @@ fn serve(arguments: &Serve) -> Result<()> {
 
 fn runtime(name: &str, threads: usize) -> Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
-    builder
-        .worker_threads(threads)
-        .thread_name(format!("millrace-{name}"))
-        .enable_all();
-    let failed = |error| {
-        Error::new(
-            SqlState::INSUFFICIENT_RESOURCES,
-            format!("could not start threads: {error}"),
-        )
-    };
+    builder.worker_threads(threads).thread_name(format!("millrace-{name}")).enable_all();
+    let failed = |error| Error::new(SqlState::INSUFFICIENT_RESOURCES, format!("could not start threads: {error}"));
     builder.build().map_err(failed)
 }
 

@@ -16,10 +16,7 @@ use millrace::types::{Column, Relation, SqlType};
 
 /// A source of JSON records with the columns `id bigint NOT NULL, name text`.
 fn declaration(broker: &Broker, topic: &str) -> SourceDeclaration {
-    let columns = vec![
-        Column::new("id", SqlType::Int8, false),
-        Column::new("name", SqlType::Text, true),
-    ];
+    let columns = vec![Column::new("id", SqlType::Int8, false), Column::new("name", SqlType::Text, true)];
     SourceDeclaration {
         kind: "kafka".into(),
         connection: BTreeMap::from([("broker".into(), broker.address.clone())]),
@@ -67,10 +64,7 @@ fn reading_begins_where_it_was_declared() {
     declared.offsets = BTreeMap::from([(1, 6)]);
     assert_eq!(start(&declared).unwrap_err().state().code(), "55000");
     declared.offsets = BTreeMap::from([(7, 0)]);
-    assert_eq!(
-        start(&declared).unwrap_err().message(),
-        format!("topic \"{topic}\" has no partition 7")
-    );
+    assert_eq!(start(&declared).unwrap_err().message(), format!("topic \"{topic}\" has no partition 7"));
 }
 
 #[test]
@@ -100,10 +94,7 @@ fn records_become_rows_with_what_include_asks_for() {
     broker.send(&topic, 0, Some("k0"), Some(&record(0)));
     broker.send(&topic, 0, None, Some(r#"{"id":1}"#));
     let mut declared = declaration(broker, &topic);
-    let include = |what, name: Option<&str>| Include {
-        what,
-        name: name.map(str::to_string),
-    };
+    let include = |what, name: Option<&str>| Include { what, name: name.map(str::to_string) };
     declared.include = vec![
         include(Included::Key, None),
         include(Included::Partition, Some("part")),
@@ -111,12 +102,7 @@ fn records_become_rows_with_what_include_asks_for() {
         include(Included::Timestamp, Some("written_at")),
     ];
     let source = open(&declared);
-    let names: Vec<&str> = source.relations()[0]
-        .relation
-        .columns
-        .iter()
-        .map(|column| column.name.as_str())
-        .collect();
+    let names: Vec<&str> = source.relations()[0].relation.columns.iter().map(|column| column.name.as_str()).collect();
     assert_eq!(names, ["id", "name", "key", "part", "offset", "written_at"]);
     let mut live = Live::from_start(&source);
     live.wait("two rows", |live| live.rows.len() == 2);
@@ -128,9 +114,7 @@ fn records_become_rows_with_what_include_asks_for() {
 }
 
 fn chrono_micros(text: &str) -> u64 {
-    chrono::DateTime::parse_from_rfc3339(text)
-        .expect("a timestamp")
-        .timestamp_micros() as u64
+    chrono::DateTime::parse_from_rfc3339(text).expect("a timestamp").timestamp_micros() as u64
 }
 
 fn millrace_micros() -> u64 {
@@ -141,13 +125,7 @@ fn millrace_micros() -> u64 {
 fn a_bad_record_is_set_aside_or_stops_the_source() {
     let broker = Broker::shared();
     let topic = broker.topic("bad", 1, &[]);
-    let values = [
-        &record(0),
-        "{\"id\":",
-        "{\"id\":1.5}",
-        "{\"name\":\"no id\"}",
-        &record(4),
-    ];
+    let values = [&record(0), "{\"id\":", "{\"id\":1.5}", "{\"name\":\"no id\"}", &record(4)];
     for value in values {
         broker.send(&topic, 0, Some("key"), Some(value));
     }
@@ -156,37 +134,23 @@ fn a_bad_record_is_set_aside_or_stops_the_source() {
     let mut declared = declaration(broker, &topic);
     let source = open(&declared);
     let mut live = Live::from_start(&source);
-    live.wait("three rows and four errors", |live| {
-        live.rows.len() == 3 && live.errors.len() == 4
-    });
+    live.wait("three rows and four errors", |live| live.rows.len() == 3 && live.errors.len() == 4);
     assert_eq!(live.rows, ["0|n0", "4|n4", "6|n6"]);
-    assert_eq!(
-        live.errors.iter().map(|error| error.offset).collect::<Vec<_>>(),
-        [1, 2, 3, 5]
-    );
+    assert_eq!(live.errors.iter().map(|error| error.offset).collect::<Vec<_>>(), [1, 2, 3, 5]);
     assert_eq!(live.errors[0].key.as_deref(), Some(&b"key"[..]));
     assert_eq!(live.errors[0].value.as_deref(), Some(&b"{\"id\":"[..]));
     assert!(live.errors[1].message.contains("1.5"), "{}", live.errors[1].message);
     assert_eq!(live.errors[3].message, "the record has no value");
     assert_eq!(live.positions, positions(&[(0, 7)]));
-    assert_eq!(
-        rows_between(&source, &positions(&[]), &positions(&[(0, 7)])).unwrap(),
-        ["0|n0", "4|n4", "6|n6"]
-    );
+    assert_eq!(rows_between(&source, &positions(&[]), &positions(&[(0, 7)])).unwrap(), ["0|n0", "4|n4", "6|n6"]);
 
     declared.with = BTreeMap::from([("on_error".into(), "stop".into())]);
     let source = open(&declared);
     let mut live = Live::from_start(&source);
     live.wait("the end", |live| live.failure.is_some());
-    assert_eq!(
-        (live.rows.clone(), live.positions.clone()),
-        (vec!["0|n0".to_string()], positions(&[(0, 1)]))
-    );
+    assert_eq!((live.rows.clone(), live.positions.clone()), (vec!["0|n0".to_string()], positions(&[(0, 1)])));
     let failure = live.failure.unwrap();
-    assert_eq!(
-        (failure.state().code(), failure.detail()),
-        ("22P02", Some("Partition 0, offset 1."))
-    );
+    assert_eq!((failure.state().code(), failure.detail()), ("22P02", Some("Partition 0, offset 1.")));
     assert!(rows_between(&source, &positions(&[]), &positions(&[(0, 7)])).is_err());
 }
 
@@ -203,18 +167,10 @@ fn upserts_are_told_by_key_and_tombstone() {
     let source = open(&upsert(broker, &topic));
     assert_eq!(source.relations()[0].relation.key, Some(vec![0]));
     let mut live = Live::from_start(&source);
-    live.wait("four rows and two errors", |live| {
-        live.rows.len() == 4 && live.errors.len() == 2
-    });
-    assert_eq!(
-        live.rows,
-        ["1|a|false|0", "2|b|false|1", "1|NULL|true|2", "2|c|false|5"]
-    );
+    live.wait("four rows and two errors", |live| live.rows.len() == 4 && live.errors.len() == 2);
+    assert_eq!(live.rows, ["1|a|false|0", "2|b|false|1", "1|NULL|true|2", "2|c|false|5"]);
     assert_eq!(live.errors[0].message, "the record has no key");
-    assert_eq!(
-        rows_between(&source, &positions(&[(0, 1)]), &positions(&[(0, 3)])).unwrap(),
-        live.rows[1..3]
-    );
+    assert_eq!(rows_between(&source, &positions(&[(0, 1)]), &positions(&[(0, 3)])).unwrap(), live.rows[1..3]);
 }
 
 #[test]
@@ -234,12 +190,7 @@ fn new_partitions_are_read_from_their_beginning() {
     live.rows.sort();
     assert_eq!(live.rows, ["1|n1", "2|n2", "3|n3"]);
     assert_eq!(live.positions, positions(&[(0, 2), (1, 1), (2, 1)]));
-    assert_eq!(
-        rows_between(&source, &positions(&[(0, 1)]), &live.positions)
-            .unwrap()
-            .len(),
-        3
-    );
+    assert_eq!(rows_between(&source, &positions(&[(0, 1)]), &live.positions).unwrap().len(), 3);
 }
 
 #[test]
@@ -276,12 +227,7 @@ fn compaction_leaves_gaps_that_are_no_loss() {
     let all = 600;
     for round in 0..all / 3 {
         for key in 0..3 {
-            broker.send(
-                &topic,
-                0,
-                Some(&key.to_string()),
-                Some(&format!(r#"{{"name":"r{round}"}}"#)),
-            );
+            broker.send(&topic, 0, Some(&key.to_string()), Some(&format!(r#"{{"name":"r{round}"}}"#)));
         }
     }
     // Another record closes the segment; the cleaner comes by every few seconds.
@@ -292,10 +238,7 @@ fn compaction_leaves_gaps_that_are_no_loss() {
         (rows_between(&source, &positions(&[(0, 0)]), &end).unwrap(), end)
     };
     let gone = |rows: &Vec<String>, end: &Positions| (rows.len() as i64) < end.0[&0] - 300;
-    let (rows, end) = (0..90)
-        .map(|_| compacted())
-        .find(|(rows, end)| gone(rows, end))
-        .expect("the topic is compacted");
+    let (rows, end) = (0..90).map(|_| compacted()).find(|(rows, end)| gone(rows, end)).expect("the topic is compacted");
     let newest: BTreeMap<&str, &str> = rows.iter().map(|row| row.split_once('|').unwrap()).collect();
     for key in ["0", "1", "2"] {
         let row = newest[key];
@@ -322,19 +265,13 @@ fn what_retention_removed_is_an_error() {
     let source = open(&declaration(broker, &topic));
     assert_eq!(source.start().unwrap(), positions(&[(0, 6)]));
     let lost = rows_between(&source, &positions(&[(0, 5)]), &positions(&[(0, 8)])).unwrap_err();
-    assert_eq!(
-        lost.message(),
-        format!("topic \"{topic}\" has no offset 5 in partition 0")
-    );
+    assert_eq!(lost.message(), format!("topic \"{topic}\" has no offset 5 in partition 0"));
     assert_eq!(lost.detail(), Some("The broker has the offsets 6 to 10 there."));
     let mut live = Live::from(&source, positions(&[(0, 5)]));
     live.wait("the error", |live| live.failure.is_some());
     assert_eq!(live.failure.unwrap().message(), lost.message());
     assert!(live.rows.is_empty());
-    assert_eq!(
-        rows_between(&source, &positions(&[(0, 6)]), &positions(&[(0, 8)])).unwrap(),
-        ["6|n6", "7|n7"]
-    );
+    assert_eq!(rows_between(&source, &positions(&[(0, 6)]), &positions(&[(0, 8)])).unwrap(), ["6|n6", "7|n7"]);
 }
 
 #[test]
@@ -346,37 +283,21 @@ fn a_topic_that_is_removed_ends_its_source() {
     live.wait("the row", |live| live.rows.len() == 1);
     broker.remove(&topic);
     live.wait("the error", |live| live.failure.is_some());
-    assert_eq!(
-        live.failure.unwrap().message(),
-        format!("topic \"{topic}\" does not exist")
-    );
+    assert_eq!(live.failure.unwrap().message(), format!("topic \"{topic}\" does not exist"));
 }
 
 #[test]
 fn a_huge_record_is_set_aside() {
     let broker = Broker::shared();
-    let topic = broker.topic(
-        "huge",
-        1,
-        &[("max.message.bytes", "60000000"), ("segment.bytes", "60000000")],
-    );
+    let topic = broker.topic("huge", 1, &[("max.message.bytes", "60000000"), ("segment.bytes", "60000000")]);
     broker.send(&topic, 0, None, Some(&record(0)));
     let name = "x".repeat(40 << 20);
     broker.send(&topic, 0, None, Some(&format!(r#"{{"id":1,"name":"{name}"}}"#)));
-    broker.send(
-        &topic,
-        0,
-        None,
-        Some(&format!(r#"{{"id":2,"name":"{}"}}"#, &name[..20 << 20])),
-    );
+    broker.send(&topic, 0, None, Some(&format!(r#"{{"id":2,"name":"{}"}}"#, &name[..20 << 20])));
     let mut live = Live::from_start(&open(&declaration(broker, &topic)));
     live.wait("two rows", |live| live.rows.len() == 2);
     assert_eq!((live.rows[0].as_str(), live.rows[1].len()), ("0|n0", 2 + (20 << 20)));
-    assert!(
-        live.errors[0].message.ends_with("more than the limit of 33554432"),
-        "{}",
-        live.errors[0].message
-    );
+    assert!(live.errors[0].message.ends_with("more than the limit of 33554432"), "{}", live.errors[0].message);
     assert!(live.errors[0].value.as_ref().unwrap().len() < 1 << 20);
 }
 
@@ -403,19 +324,12 @@ fn a_reader_that_is_held_back_keeps_little_in_memory() {
     let broker = Broker::shared();
     let topic = broker.topic("lag", 1, &[]);
     let (count, filling) = (60_000, "y".repeat(4_000));
-    broker.send_many(
-        &topic,
-        (0..count).map(|id| format!(r#"{{"id":{id},"name":"{filling}"}}"#)),
-    );
+    broker.send_many(&topic, (0..count).map(|id| format!(r#"{{"id":{id},"name":"{filling}"}}"#)));
     let source = open(&declaration(broker, &topic));
     let before = resident_bytes();
     let mut live = Live::from_start(&source);
     std::thread::sleep(Duration::from_secs(5));
-    assert!(
-        live.follower.lag() >= Some(count as u64 - 20_000),
-        "{:?}",
-        live.follower.lag()
-    );
+    assert!(live.follower.lag() >= Some(count as u64 - 20_000), "{:?}", live.follower.lag());
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown < 150 << 20, "{} MiB more while held back", grown >> 20);
     live.forget_rows = true;
@@ -426,11 +340,6 @@ fn a_reader_that_is_held_back_keeps_little_in_memory() {
 
 fn resident_bytes() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux tells");
-    let pages: usize = statm
-        .split_whitespace()
-        .nth(1)
-        .expect("the second number")
-        .parse()
-        .expect("a number");
+    let pages: usize = statm.split_whitespace().nth(1).expect("the second number").parse().expect("a number");
     pages * 4096
 }

@@ -35,12 +35,7 @@ async fn a_client_that_does_not_read_stalls_itself_alone() {
 
     // It can still be cancelled, and reads all that was sent before the error.
     let mut other = Wire::open(server.address).await;
-    let body = [
-        &80_877_102_i32.to_be_bytes()[..],
-        &lazy.process_id.to_be_bytes(),
-        &lazy.key,
-    ]
-    .concat();
+    let body = [&80_877_102_i32.to_be_bytes()[..], &lazy.process_id.to_be_bytes(), &lazy.key].concat();
     other.send_untyped(&body).await;
     let replies = timeout(Duration::from_secs(10), lazy.until_ready())
         .await

@@ -16,12 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("server", &["types", "engine"]),
     // Beside the rooms: programs that know the database over the wire, or measure it from outside.
     ("slt", &["types"]),
-    (
-        "bench",
-        &[
-            "types", "dataflow", "store", "catalog", "connect", "sql", "engine", "server",
-        ],
-    ),
+    ("bench", &["types", "dataflow", "store", "catalog", "connect", "sql", "engine", "server"]),
 ];
 
 /// Crates that never leave a folder.
@@ -56,20 +51,11 @@ fn sources() -> Vec<Source> {
     paths.sort();
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).expect("source files are UTF-8");
-        let path = path
-            .strip_prefix(top)
-            .expect("found below the top")
-            .display()
-            .to_string();
+        let path = path.strip_prefix(top).expect("found below the top").display().to_string();
         let lines: Vec<String> = text.lines().map(str::to_string).collect();
         let (first, length) = (lines.first().cloned().unwrap_or_default(), lines.len());
         let lines = lines[..tests_begin(&path, &lines)].to_vec();
-        Source {
-            path,
-            first,
-            lines,
-            length,
-        }
+        Source { path, first, lines, length }
     };
     paths.into_iter().map(read).collect()
 }
@@ -139,11 +125,7 @@ fn every_folder_of_src_is_a_room() {
     for source in sources() {
         let inside = source.path.strip_prefix("src/").expect("sources are below src");
         if let Some((room, _)) = inside.split_once('/') {
-            assert!(
-                rooms.contains(&room),
-                "{}: src/{room} is not in the table of rooms",
-                source.path
-            );
+            assert!(rooms.contains(&room), "{}: src/{room} is not in the table of rooms", source.path);
         }
     }
 }
@@ -169,29 +151,16 @@ fn only_one_file_may_be_unsafe() {
 
 #[test]
 fn nothing_is_left_half_done() {
-    check_lines(
-        "say why it cannot fail with expect, and finish what is begun",
-        |_, code| {
-            let marks = [".unwrap()", "todo!(", "unimplemented!(", "dbg!("];
-            marks
-                .iter()
-                .find(|mark| code.contains(*mark))
-                .map(|mark| mark.to_string())
-        },
-    );
+    check_lines("say why it cannot fail with expect, and finish what is begun", |_, code| {
+        let marks = [".unwrap()", "todo!(", "unimplemented!(", "dbg!("];
+        marks.iter().find(|mark| code.contains(*mark)).map(|mark| mark.to_string())
+    });
 }
 
 #[test]
 fn the_wall_clock_and_randomness_live_in_one_file() {
     check_lines("take the time and random numbers from types::clock", |source, code| {
-        let marks = [
-            "SystemTime::now",
-            "Utc::now",
-            "Local::now",
-            "rand::random",
-            "rand::rng",
-            "RandomState::new",
-        ];
+        let marks = ["SystemTime::now", "Utc::now", "Local::now", "rand::random", "rand::rng", "RandomState::new"];
         let found = marks.iter().find(|mark| code.contains(*mark))?;
         (source.path != "src/types/clock.rs").then(|| found.to_string())
     });
@@ -205,10 +174,7 @@ fn files_say_what_they_are_and_are_not_too_long() {
             found.push(format!("{}: does not open with //!", source.path));
         }
         if source.length > FILE_LINES_MAX {
-            found.push(format!(
-                "{}: {} lines; do two nouns live there?",
-                source.path, source.length
-            ));
+            found.push(format!("{}: {} lines; do two nouns live there?", source.path, source.length));
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::harness::{Harness, Stopwatch};
 use super::nexmark::queries;
 use super::report::Report;
-use crate::connect::generator::nexmark::{DEFAULT_DENSITY, generate, RELATIONS};
+use crate::connect::generator::nexmark::{DEFAULT_DENSITY, RELATIONS, generate};
 use crate::types::Result;
 
 #[derive(clap::Args)]
@@ -24,12 +24,19 @@ pub struct Options {
 pub fn run(options: &Options, workers: usize, report: &mut Report) -> Result<()> {
     let mut harness = Harness::new(workers)?;
     let plain = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(workers));
-    let batches: Vec<_> = (0..options.events).step_by(8192).map(|from| generate(from..(from + 8192).min(options.events), DEFAULT_DENSITY)).collect::<Result<_>>()?;
+    let batches: Vec<_> = (0..options.events)
+        .step_by(8192)
+        .map(|from| generate(from..(from + 8192).min(options.events), DEFAULT_DENSITY))
+        .collect::<Result<_>>()?;
     let events = options.events;
-    harness.sql(&format!("CREATE SOURCE nex FROM LOAD GENERATOR NEXMARK (EVENTS {events}, RATE 0, EVENTS_PER_EVENT_SECOND 10000)"))?;
+    harness.sql(&format!(
+        "CREATE SOURCE nex FROM LOAD GENERATOR NEXMARK (EVENTS {events}, RATE 0, EVENTS_PER_EVENT_SECOND 10000)"
+    ))?;
     for (index, relation) in RELATIONS.iter().enumerate() {
         let name = relation.name.clone().unwrap_or_default();
-        while harness.count(&format!("SELECT 1 FROM nex.{name}"))? < batches.iter().map(|batch| batch[index].num_rows()).sum() {
+        while harness.count(&format!("SELECT 1 FROM nex.{name}"))?
+            < batches.iter().map(|batch| batch[index].num_rows()).sum()
+        {
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
         harness.sql(&format!("CREATE TABLE {name} AS SELECT * FROM nex.{name}"))?;

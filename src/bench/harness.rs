@@ -26,7 +26,8 @@ impl Harness {
         config.workers = workers;
         config.history_step_records = 40_000;
         let database = Database::open(config)?;
-        let options = SessionOptions { user: "millrace".into(), database: "millrace".into(), ..SessionOptions::default() };
+        let options =
+            SessionOptions { user: "millrace".into(), database: "millrace".into(), ..SessionOptions::default() };
         let session = database.session(options)?;
         Ok(Harness { database, session, queries, folder })
     }

@@ -33,7 +33,9 @@ fn measure(name: &str, samples: usize, load: u64, workers: usize, report: &mut R
     harness.sql("CREATE MATERIALIZED VIEW sums AS SELECT k, sum(v) AS total FROM t GROUP BY k")?;
     if load > 0 {
         harness.sql(&format!("CREATE SOURCE nex FROM LOAD GENERATOR NEXMARK (EVENTS 1000000000, RATE {load})"))?;
-        harness.sql("CREATE MATERIALIZED VIEW prices AS SELECT auction, count(*), sum(price) FROM nex.bid GROUP BY auction")?;
+        harness.sql(
+            "CREATE MATERIALIZED VIEW prices AS SELECT auction, count(*), sum(price) FROM nex.bid GROUP BY auction",
+        )?;
     }
     std::thread::sleep(Duration::from_millis(500));
     let mut millis = Vec::with_capacity(samples);

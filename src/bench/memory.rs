@@ -14,13 +14,18 @@ pub struct Options {
 }
 
 pub fn run(options: &Options, workers: usize, report: &mut Report) -> Result<()> {
-    let batches: Vec<_> = (0..options.events).step_by(8192).map(|from| generate(from..(from + 8192).min(options.events), DEFAULT_DENSITY)).collect::<Result<_>>()?;
+    let batches: Vec<_> = (0..options.events)
+        .step_by(8192)
+        .map(|from| generate(from..(from + 8192).min(options.events), DEFAULT_DENSITY))
+        .collect::<Result<_>>()?;
     let arrow: usize = batches.iter().map(|batch| batch[2].get_array_memory_size()).sum();
     let rows: usize = batches.iter().map(|batch| batch[2].num_rows()).sum();
     drop(batches);
     let mut harness = Harness::new(workers)?;
     let events = options.events;
-    harness.sql(&format!("CREATE SOURCE nex FROM LOAD GENERATOR NEXMARK (EVENTS {events}, RATE 0, EVENTS_PER_EVENT_SECOND 10000)"))?;
+    harness.sql(&format!(
+        "CREATE SOURCE nex FROM LOAD GENERATOR NEXMARK (EVENTS {events}, RATE 0, EVENTS_PER_EVENT_SECOND 10000)"
+    ))?;
     while harness.count("SELECT 1 FROM nex.bid")? < rows {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }

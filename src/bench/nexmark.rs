@@ -58,7 +58,9 @@ pub fn run(options: &Options, workers: usize, report: &mut Report) -> Result<()>
     for query in queries(&options.queries) {
         let mut harness = Harness::new(workers)?;
         let events = options.events;
-        harness.sql(&format!("CREATE SOURCE nex FROM LOAD GENERATOR NEXMARK (EVENTS {events}, RATE 0, EVENTS_PER_EVENT_SECOND 10000)"))?;
+        harness.sql(&format!(
+            "CREATE SOURCE nex FROM LOAD GENERATOR NEXMARK (EVENTS {events}, RATE 0, EVENTS_PER_EVENT_SECOND 10000)"
+        ))?;
         harness.sql("SET search_path = nex, public")?;
         wait_for_events(&harness, events);
         let watch = Stopwatch::start();
@@ -78,7 +80,8 @@ pub fn run(options: &Options, workers: usize, report: &mut Report) -> Result<()>
 
 /// The generator runs at once when it is declared; the benchmark begins when it has ended.
 fn wait_for_events(harness: &Harness, events: u64) {
-    let position = || -> i64 { harness.database.ingest.status().iter().flat_map(|source| source.positions.0.values()).sum() };
+    let position =
+        || -> i64 { harness.database.ingest.status().iter().flat_map(|source| source.positions.0.values()).sum() };
     while position() < events as i64 {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }

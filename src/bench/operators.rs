@@ -70,7 +70,11 @@ pub fn run(options: &Options, workers: usize, report: &mut Report) -> Result<()>
 type Rounds = Vec<[Vec<RecordBatch>; 2]>;
 
 /// CPU seconds of all workers from the first row to the last result.
-fn measure(options: &Options, workers: usize, side: impl Fn(&mut Worker, Rounds) + Send + Sync + 'static) -> Result<f64> {
+fn measure(
+    options: &Options,
+    workers: usize,
+    side: impl Fn(&mut Worker, Rounds) + Send + Sync + 'static,
+) -> Result<f64> {
     let rounds: Vec<Rounds> = (0..workers).map(|worker| rounds(options, workers, worker)).collect();
     let rounds = Arc::new(std::sync::Mutex::new(rounds));
     let watch = Stopwatch::start();
@@ -231,7 +235,9 @@ fn rounds(options: &Options, workers: usize, worker: usize) -> Rounds {
     let count = options.rows.div_ceil(ROWS_PER_TIME);
     let mut input = |side: &str| -> Vec<RecordBatch> {
         let batches = 0..per_round.div_ceil(ROWS_PER_BATCH);
-        batches.map(|batch| rows(side, ROWS_PER_BATCH.min(per_round - batch * ROWS_PER_BATCH), options.keys, &mut random)).collect()
+        batches
+            .map(|batch| rows(side, ROWS_PER_BATCH.min(per_round - batch * ROWS_PER_BATCH), options.keys, &mut random))
+            .collect()
     };
     (0..count).map(|_| [input("a"), input("b")]).collect()
 }
@@ -243,7 +249,8 @@ fn rows(side: &str, count: usize, keys: u64, random: &mut u64) -> RecordBatch {
         *random ^= *random << 17;
         *random
     };
-    let numbers: Vec<(i64, i64, i64)> = (0..count).map(|_| (((next() >> 11) % keys) as i64, next() as i64 >> 40, next() as i64)).collect();
+    let numbers: Vec<(i64, i64, i64)> =
+        (0..count).map(|_| (((next() >> 11) % keys) as i64, next() as i64 >> 40, next() as i64)).collect();
     let text = |make: &dyn Fn(&(i64, i64, i64)) -> String| StringArray::from_iter_values(numbers.iter().map(make));
     let number = |pick: fn(&(i64, i64, i64)) -> i64| Int64Array::from_iter_values(numbers.iter().map(pick));
     let columns: Vec<arrow::array::ArrayRef> = vec![

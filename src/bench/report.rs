@@ -16,7 +16,8 @@ impl Report {
     /// One row; rows of one table have the same names.
     pub fn row(&mut self, figures: Vec<(&'static str, Value)>) {
         if self.json {
-            let object: Map<String, Value> = figures.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+            let object: Map<String, Value> =
+                figures.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
             println!("{}", Value::Object(object));
         } else {
             eprintln!("{}", line(&figures));
@@ -28,7 +29,8 @@ impl Report {
     pub fn finish(self) {
         let Some(first) = self.rows.first() else { return };
         let names: Vec<&str> = first.iter().map(|(name, _)| *name).collect();
-        let cells: Vec<Vec<String>> = self.rows.iter().map(|row| row.iter().map(|(_, value)| text(value)).collect()).collect();
+        let cells: Vec<Vec<String>> =
+            self.rows.iter().map(|row| row.iter().map(|(_, value)| text(value)).collect()).collect();
         let width = |column: usize| {
             let widest = cells.iter().filter_map(|row| row.get(column)).map(String::len).max();
             widest.unwrap_or(0).max(names[column].len())

@@ -5,9 +5,7 @@
 
 mod entry;
 
-pub use entry::{
-    Connection, Entry, Index, Item, MaterializedView, Schema, Source, SourceRelation, Table, View,
-};
+pub use entry::{Connection, Entry, Index, Item, MaterializedView, Schema, Source, SourceRelation, Table, View};
 
 use std::collections::BTreeMap;
 

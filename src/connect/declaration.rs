@@ -88,10 +88,8 @@ impl SourceDeclaration {
         let mut on_error = OnError::Skip;
         for (name, value) in &self.with {
             if name != "on_error" {
-                return Err(
-                    Error::new(SqlState::SYNTAX_ERROR, format!("a source has no setting \"{name}\""))
-                        .with_hint("The settings in WITH are: on_error."),
-                );
+                return Err(Error::new(SqlState::SYNTAX_ERROR, format!("a source has no setting \"{name}\""))
+                    .with_hint("The settings in WITH are: on_error."));
             }
             on_error = match value.to_lowercase().as_str() {
                 "skip" => OnError::Skip,

@@ -35,21 +35,9 @@ struct Connector {
 }
 
 const CONNECTORS: &[Connector] = &[
-    Connector {
-        kind: "kafka",
-        check_connection: Some(kafka::check_connection),
-        open: kafka::open,
-    },
-    Connector {
-        kind: "counter",
-        check_connection: None,
-        open: generator::open_counter,
-    },
-    Connector {
-        kind: "nexmark",
-        check_connection: None,
-        open: generator::open_nexmark,
-    },
+    Connector { kind: "kafka", check_connection: Some(kafka::check_connection), open: kafka::open },
+    Connector { kind: "counter", check_connection: None, open: generator::open_counter },
+    Connector { kind: "nexmark", check_connection: None, open: generator::open_nexmark },
 ];
 
 /// Makes a source from its declaration, all of which is checked, without asking any outside system.
@@ -66,9 +54,7 @@ pub fn check_connection(kind: &str, options: &OptionMap) -> Result<()> {
     match connector.and_then(|connector| connector.check_connection) {
         Some(check) => check(options),
         None => {
-            let connected = CONNECTORS
-                .iter()
-                .filter(|connector| connector.check_connection.is_some());
+            let connected = CONNECTORS.iter().filter(|connector| connector.check_connection.is_some());
             Err(unsupported("connections to", kind, connected))
         }
     }

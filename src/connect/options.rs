@@ -14,11 +14,7 @@ pub struct Options<'a> {
 
 impl<'a> Options<'a> {
     pub fn new(of: &'static str, given: &'a OptionMap) -> Self {
-        Options {
-            of,
-            given,
-            known: Vec::new(),
-        }
+        Options { of, given, known: Vec::new() }
     }
 
     pub fn text(&mut self, name: &'static str) -> Option<&'a str> {
@@ -36,23 +32,15 @@ impl<'a> Options<'a> {
 
     pub fn count(&mut self, name: &'static str) -> Result<Option<u64>> {
         let Some(value) = self.text(name) else { return Ok(None) };
-        let parsed = value
-            .trim()
-            .parse::<i64>()
-            .ok()
-            .and_then(|number| u64::try_from(number).ok());
-        parsed
-            .map(Some)
-            .ok_or_else(|| invalid(name, value).with_hint("It is a whole number, zero or more."))
+        let parsed = value.trim().parse::<i64>().ok().and_then(|number| u64::try_from(number).ok());
+        parsed.map(Some).ok_or_else(|| invalid(name, value).with_hint("It is a whole number, zero or more."))
     }
 
     /// An interval in words: a number and one of us, ms, s, min, h.
     pub fn duration(&mut self, name: &'static str) -> Result<Option<Duration>> {
         let Some(value) = self.text(name) else { return Ok(None) };
         let hint = "It is a number and a unit, greater than zero: '100ms', '2 seconds', '1 min'.";
-        parse_duration(value)
-            .map(Some)
-            .ok_or_else(|| invalid(name, value).with_hint(hint))
+        parse_duration(value).map(Some).ok_or_else(|| invalid(name, value).with_hint(hint))
     }
 
     /// Every option that was given must have been asked for by now.
@@ -106,10 +94,7 @@ mod tests {
 
     #[test]
     fn an_unknown_option_is_refused_with_the_known_ones() {
-        let given = OptionMap::from([
-            ("topic".to_string(), "t".to_string()),
-            ("tpoic".to_string(), "t".to_string()),
-        ]);
+        let given = OptionMap::from([("topic".to_string(), "t".to_string()), ("tpoic".to_string(), "t".to_string())]);
         let mut options = Options::new("a KAFKA source", &given);
         assert_eq!(options.required("topic").unwrap(), "t");
         assert_eq!(options.text("start"), None);

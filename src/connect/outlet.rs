@@ -37,10 +37,7 @@ impl Stop {
     /// Sleeps, but not longer than until the stop.
     pub fn sleep(&self, duration: Duration) {
         let guard = self.0.lock.lock().expect("nothing panics while holding the lock");
-        let waited = self
-            .0
-            .changed
-            .wait_timeout_while(guard, duration, |()| !self.is_stopped());
+        let waited = self.0.changed.wait_timeout_while(guard, duration, |()| !self.is_stopped());
         drop(waited.expect("nothing panics while holding the lock"));
     }
 }
@@ -49,10 +46,7 @@ impl Stop {
 pub fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
     let thread = std::thread::Builder::new().name(name.to_string()).spawn(run);
     thread.map(drop).map_err(|error| {
-        Error::new(
-            SqlState::INSUFFICIENT_RESOURCES,
-            format!("can't start a thread for a source: {error}"),
-        )
+        Error::new(SqlState::INSUFFICIENT_RESOURCES, format!("can't start a thread for a source: {error}"))
     })
 }
 

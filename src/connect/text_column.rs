@@ -16,10 +16,7 @@ impl TextColumn {
     pub fn with_capacity(rows: usize, bytes: usize) -> Self {
         let mut offsets = Vec::with_capacity(rows + 1);
         offsets.push(0);
-        TextColumn {
-            offsets,
-            bytes: Vec::with_capacity(bytes),
-        }
+        TextColumn { offsets, bytes: Vec::with_capacity(bytes) }
     }
 
     pub fn len(&self) -> usize {

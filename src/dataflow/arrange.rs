@@ -59,21 +59,14 @@ pub fn arrange<'s>(rows: Stream<'s>, layout: &Arc<Layout>, name: &str) -> Arrang
             writer.exert();
         }
     });
-    Arranged {
-        stream,
-        trace: reader.expect("the operator was built"),
-    }
+    Arranged { stream, trace: reader.expect("the operator was built") }
 }
 
 /// An empty trace of an operator, and what writes it.
 pub fn new_trace(scope: Scope<'_, Time>, info: OperatorInfo) -> (Trace, TraceWriter) {
     let activator = scope.activator_for(info.address.clone());
     let mut spine = Spine::new(info.clone(), None, Some(activator));
-    if let Some(logic) = scope
-        .worker()
-        .config()
-        .get::<ExertionLogic>("differential/default_exert_logic")
-    {
+    if let Some(logic) = scope.worker().config().get::<ExertionLogic>("differential/default_exert_logic") {
         spine.set_exert_logic(logic.clone());
     }
     TraceAgent::new(spine, info, None)
@@ -89,12 +82,7 @@ struct Unsorted {
 
 impl Unsorted {
     fn new(layout: Arc<Layout>) -> Self {
-        Unsorted {
-            layout,
-            deltas: vec![],
-            rows: 0,
-            bytes: 0,
-        }
+        Unsorted { layout, deltas: vec![], rows: 0, bytes: 0 }
     }
 
     fn push(&mut self, delta: Delta, batcher: &mut Batcher) {

@@ -18,12 +18,7 @@ impl Backlog {
             Stamps::Same(time) => *time,
             Stamps::Each(times) => times.iter().copied().max().unwrap_or_default(),
         };
-        *self
-            .bytes
-            .lock()
-            .expect("no panic while counting")
-            .entry(last)
-            .or_default() += bytes_of(&delta.rows);
+        *self.bytes.lock().expect("no panic while counting").entry(last).or_default() += bytes_of(&delta.rows);
     }
 
     /// What was fed at `frontier` or later; the rest is forgotten.

@@ -67,24 +67,13 @@ impl ArrowChunk {
             Some(bytes) => WithinKey::OrderBytes(bytes),
             None => WithinKey::RowHashes(layout.row_hashes(rows, &key_hashes)),
         };
-        let unsorted = ArrowChunk::new(
-            layout,
-            key_hashes,
-            within_key,
-            rows.clone(),
-            Stamps::Same(0),
-            Stamps::Same(1),
-        );
+        let unsorted = ArrowChunk::new(layout, key_hashes, within_key, rows.clone(), Stamps::Same(0), Stamps::Same(1));
         let (rows, times, diffs) = consolidate(&unsorted, &sorted_rows(&unsorted, &delta.times), delta);
         let (times, diffs) = (Stamps::of(times), Stamps::of(diffs));
         let piece_rows = unsorted.rows_within(CHUNK_BYTES);
         let pieces = (0..rows.len()).step_by(piece_rows).map(|start| {
             let len = piece_rows.min(rows.len() - start);
-            unsorted.take(
-                &rows[start..start + len],
-                times.slice(start, len),
-                diffs.slice(start, len),
-            )
+            unsorted.take(&rows[start..start + len], times.slice(start, len), diffs.slice(start, len))
         });
         pieces.collect()
     }
@@ -99,16 +88,7 @@ impl ArrowChunk {
     ) -> Self {
         debug_assert_eq!(key_hashes.len(), rows.num_rows());
         let (layout, held_rows, bytes) = (layout.clone(), rows.num_rows(), OnceLock::new());
-        ArrowChunk(Arc::new(Body {
-            layout,
-            key_hashes,
-            within_key,
-            rows,
-            times,
-            diffs,
-            held_rows,
-            bytes,
-        }))
+        ArrowChunk(Arc::new(Body { layout, key_hashes, within_key, rows, times, diffs, held_rows, bytes }))
     }
 
     pub fn len(&self) -> usize {
@@ -175,11 +155,7 @@ impl ArrowChunk {
 
     /// The updates, without the order.
     pub fn to_delta(&self) -> Delta {
-        Delta {
-            rows: self.rows().clone(),
-            times: self.times().clone(),
-            diffs: self.diffs().clone(),
-        }
+        Delta { rows: self.rows().clone(), times: self.times().clone(), diffs: self.diffs().clone() }
     }
 
     /// Compares rows (not times) of two chunks of one layout; `values` compares their columns.
@@ -239,14 +215,7 @@ impl ArrowChunk {
                 WithinKey::OrderBytes(binary(taken.as_ref()))
             }
         };
-        ArrowChunk::new(
-            self.layout(),
-            key_hashes,
-            within_key,
-            take_rows(self.rows(), rows),
-            times,
-            diffs,
-        )
+        ArrowChunk::new(self.layout(), key_hashes, within_key, take_rows(self.rows(), rows), times, diffs)
     }
 
     /// Copies of rows of several chunks, given as (chunk, row) in ascending order.
@@ -257,10 +226,7 @@ impl ArrowChunk {
         diffs: Stamps<Diff>,
     ) -> Self {
         let layout = chunks[0].layout();
-        let key_hashes: ScalarBuffer<u64> = picks
-            .iter()
-            .map(|&(chunk, row)| chunks[chunk].key_hashes()[row])
-            .collect();
+        let key_hashes: ScalarBuffer<u64> = picks.iter().map(|&(chunk, row)| chunks[chunk].key_hashes()[row]).collect();
         let within_key = match &chunks[0].0.within_key {
             WithinKey::RowHashes(_) if layout.is_keyed_by_row() => WithinKey::RowHashes(key_hashes.clone()),
             WithinKey::RowHashes(_) => {
@@ -275,14 +241,7 @@ impl ArrowChunk {
         };
         let sources: Vec<&RecordBatch> = chunks.iter().map(ArrowChunk::rows).collect();
         let columns = interleave_columns(&sources, picks);
-        ArrowChunk::new(
-            layout,
-            key_hashes,
-            within_key,
-            batch_of(&layout.schema, columns, picks.len()),
-            times,
-            diffs,
-        )
+        ArrowChunk::new(layout, key_hashes, within_key, batch_of(&layout.schema, columns, picks.len()), times, diffs)
     }
 
     /// One chunk of several that follow one another; a single one is copied too, and so lets go of what it is a slice of.
@@ -297,10 +256,7 @@ impl ArrowChunk {
             WithinKey::RowHashes(_) if layout.is_keyed_by_row() => WithinKey::RowHashes(key_hashes.clone()),
             WithinKey::RowHashes(_) => WithinKey::RowHashes(hashes(ArrowChunk::row_hashes)),
             WithinKey::OrderBytes(_) => {
-                let parts = chunks
-                    .iter()
-                    .filter_map(ArrowChunk::order_bytes)
-                    .map(|bytes| bytes as &dyn Array);
+                let parts = chunks.iter().filter_map(ArrowChunk::order_bytes).map(|bytes| bytes as &dyn Array);
                 let joined = concat(&parts.collect::<Vec<_>>()).expect("chunks are limited in bytes");
                 WithinKey::OrderBytes(binary(joined.as_ref()))
             }
@@ -337,11 +293,7 @@ impl ArrowChunk {
 }
 
 fn binary(array: &dyn Array) -> BinaryArray {
-    array
-        .as_any()
-        .downcast_ref::<BinaryArray>()
-        .expect("order bytes are binary")
-        .clone()
+    array.as_any().downcast_ref::<BinaryArray>().expect("order bytes are binary").clone()
 }
 
 /// The positions of the rows of an unsorted chunk, in order.
@@ -357,14 +309,10 @@ fn sorted_rows(unsorted: &ArrowChunk, times: &Stamps<Time>) -> Vec<u32> {
         });
         return rows;
     };
-    let mut hashed: Vec<(u64, u64, u32)> = (0..len)
-        .map(|row| (unsorted.key_hashes()[row], row_hashes[row], row as u32))
-        .collect();
+    let mut hashed: Vec<(u64, u64, u32)> =
+        (0..len).map(|row| (unsorted.key_hashes()[row], row_hashes[row], row as u32)).collect();
     hashed.sort_unstable();
-    for run in hashed
-        .chunk_by_mut(|left, right| (left.0, left.1) == (right.0, right.1))
-        .filter(|run| run.len() > 1)
-    {
+    for run in hashed.chunk_by_mut(|left, right| (left.0, left.1) == (right.0, right.1)).filter(|run| run.len() > 1) {
         run.sort_unstable_by(|left, right| {
             let order = values.compare(left.2 as usize, right.2 as usize);
             order.then_with(|| time(left.2).cmp(&time(right.2)))
@@ -550,9 +498,7 @@ fn pieces(chunk: ArrowChunk) -> Vec<ArrowChunk> {
         return vec![chunk];
     }
     let starts = (0..chunk.len()).step_by(piece_rows);
-    starts
-        .map(|start| chunk.slice(start, piece_rows.min(chunk.len() - start)))
-        .collect()
+    starts.map(|start| chunk.slice(start, piece_rows.min(chunk.len() - start))).collect()
 }
 
 /// Chunks as one, in buffers that hold little else.

@@ -35,31 +35,21 @@ fn of_chunks(chunks: &VecDeque<ArrowChunk>) -> Updates {
 
 /// In order and consolidated, within and between chunks.
 fn check_order(chunks: &VecDeque<ArrowChunk>) {
-    let positions: Vec<(&ArrowChunk, usize)> = chunks
-        .iter()
-        .flat_map(|chunk| (0..chunk.len()).map(move |row| (chunk, row)))
-        .collect();
+    let positions: Vec<(&ArrowChunk, usize)> =
+        chunks.iter().flat_map(|chunk| (0..chunk.len()).map(move |row| (chunk, row))).collect();
     for pair in positions.windows(2) {
         let ((left, left_row), (right, right_row)) = (pair[0], pair[1]);
         let values = RowComparator::new(left.rows().columns(), right.rows().columns());
         let order = left.compare(left_row, right, right_row, &values);
         assert!(order.then(left.time(left_row).cmp(&right.time(right_row))).is_lt());
     }
-    assert!(
-        chunks
-            .iter()
-            .all(|chunk| (0..chunk.len()).all(|row| chunk.diff(row) != 0))
-    );
+    assert!(chunks.iter().all(|chunk| (0..chunk.len()).all(|row| chunk.diff(row) != 0)));
     let rehashed = |chunk: &ArrowChunk| chunk.layout().key_hashes(chunk.rows()) == chunk.key_hashes();
     assert!(chunks.iter().all(rehashed));
 }
 
 fn layouts() -> Vec<std::sync::Arc<Layout>> {
-    let order = |column, descending| SortKey {
-        column,
-        descending,
-        nulls_first: descending,
-    };
+    let order = |column, descending| SortKey { column, descending, nulls_first: descending };
     vec![
         Layout::hashed(schema(), vec![0], 1),
         Layout::hashed(schema(), vec![0], colliding::SEED),
@@ -68,12 +58,7 @@ fn layouts() -> Vec<std::sync::Arc<Layout>> {
         Layout::hashed(schema(), vec![2, 1], colliding::SEED),
         Layout::ordered(schema(), vec![0], vec![order(2, true)], 1),
         Layout::ordered(schema(), vec![], vec![], 1),
-        Layout::ordered(
-            schema(),
-            vec![0],
-            vec![order(1, false), order(2, true)],
-            colliding::SEED,
-        ),
+        Layout::ordered(schema(), vec![0], vec![order(1, false), order(2, true)], colliding::SEED),
     ]
 }
 
@@ -137,9 +122,7 @@ fn chunks_keep_the_multiset_at_every_time() {
             let small: VecDeque<ArrowChunk> = merged
                 .iter()
                 .flat_map(|chunk| {
-                    (0..chunk.len())
-                        .step_by(split)
-                        .map(move |at| chunk.slice(at, split.min(chunk.len() - at)))
+                    (0..chunk.len()).step_by(split).map(move |at| chunk.slice(at, split.min(chunk.len() - at)))
                 })
                 .collect();
             let since = random.below(5);
@@ -158,17 +141,9 @@ fn chunks_keep_the_multiset_at_every_time() {
 fn check_extract(mut chunks: VecDeque<ArrowChunk>, deltas: &[Delta], upper: Time) {
     let (mut keep, mut ship, mut residual) = (VecDeque::new(), VecDeque::new(), Antichain::new());
     while !chunks.is_empty() {
-        ArrowChunk::extract(
-            &mut chunks,
-            Antichain::from_elem(upper).borrow(),
-            &mut residual,
-            &mut keep,
-            &mut ship,
-        );
+        ArrowChunk::extract(&mut chunks, Antichain::from_elem(upper).borrow(), &mut residual, &mut keep, &mut ship);
     }
-    let (kept, shipped): (Updates, Updates) = updates(deltas, 0)
-        .into_iter()
-        .partition(|((_, time), _)| *time >= upper);
+    let (kept, shipped): (Updates, Updates) = updates(deltas, 0).into_iter().partition(|((_, time), _)| *time >= upper);
     assert_eq!(residual.elements().first(), kept.keys().map(|(_, time)| time).min());
     assert_eq!((of_chunks(&keep), of_chunks(&ship)), (kept, shipped));
 }
@@ -181,21 +156,11 @@ fn a_long_history_of_one_row_compacts() {
     let mut history = VecDeque::new();
     let all = super::columns::concat_rows(&schema(), &vec![&one; 40_000]);
     let times: Vec<Time> = (0..40_000).collect();
-    history.extend(ArrowChunk::sort(
-        &layout,
-        &Delta {
-            rows: all,
-            times: Stamps::Each(times),
-            diffs: Stamps::Same(1),
-        },
-    ));
+    history.extend(ArrowChunk::sort(&layout, &Delta { rows: all, times: Stamps::Each(times), diffs: Stamps::Same(1) }));
     assert!(history.iter().all(|chunk| chunk.len() <= CHUNK_ROWS) && history.len() >= 5);
     let compact = advance_all(history.clone(), 50_000);
     assert_eq!(
-        compact
-            .iter()
-            .map(|chunk| (chunk.len(), chunk.time(0), chunk.diff(0)))
-            .collect::<Vec<_>>(),
+        compact.iter().map(|chunk| (chunk.len(), chunk.time(0), chunk.diff(0))).collect::<Vec<_>>(),
         [(1, 50_000, 40_000)]
     );
     let cancelled: VecDeque<ArrowChunk> = history
@@ -216,17 +181,10 @@ fn disjoint_chunks_are_moved() {
     let layout = Layout::hashed(schema(), vec![0], 1);
     let mut random = Random(5);
     let sorted = ArrowChunk::sort(&layout, &random_delta(&mut random, 50_000, 1 << 40, 0..1));
-    let (low, high): (VecDeque<_>, VecDeque<_>) = (
-        sorted.iter().take(3).cloned().collect(),
-        sorted.iter().skip(3).cloned().collect(),
-    );
+    let (low, high): (VecDeque<_>, VecDeque<_>) =
+        (sorted.iter().take(3).cloned().collect(), sorted.iter().skip(3).cloned().collect());
     let merged = merge_all(high.clone(), low.clone());
-    assert!(
-        merged
-            .iter()
-            .zip(low.iter().chain(&high))
-            .all(|(merged, source)| merged.is(source))
-    );
+    assert!(merged.iter().zip(low.iter().chain(&high)).all(|(merged, source)| merged.is(source)));
     let settled = settle_all(merged);
     assert!(settled.iter().zip(&sorted).all(|(settled, source)| settled.is(source)));
 }

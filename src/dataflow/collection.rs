@@ -47,10 +47,7 @@ impl ContainerBytes for Delta {
         let ipc_bytes = words.next() as usize;
         let (ipc, stamps) = words.0.split_at(ipc_bytes);
         let mut reader = StreamReader::try_new(ipc, None).expect("a peer of the same version wrote it");
-        let rows = reader
-            .next()
-            .expect("there is one batch")
-            .expect("a peer of the same version wrote it");
+        let rows = reader.next().expect("there is one batch").expect("a peer of the same version wrote it");
         let mut words = Words(stamps);
         let times = words.stamps(rows.num_rows());
         let diffs = words.stamps(rows.num_rows()).map(|diff| diff as i64);
@@ -62,9 +59,7 @@ impl ContainerBytes for Delta {
     }
 
     fn into_bytes<W: std::io::Write>(&self, writer: &mut W) {
-        writer
-            .write_all(&self.serialized())
-            .expect("timely gives as many bytes as asked for");
+        writer.write_all(&self.serialized()).expect("timely gives as many bytes as asked for");
     }
 }
 
@@ -84,14 +79,8 @@ impl Delta {
         match &self.times {
             Stamps::Same(same) if *same > time => self,
             times => {
-                let rows: Vec<u32> = (0..self.len() as u32)
-                    .filter(|&row| times.get(row as usize) > time)
-                    .collect();
-                Delta {
-                    rows: take_rows(&self.rows, &rows),
-                    times: times.take(&rows),
-                    diffs: self.diffs.take(&rows),
-                }
+                let rows: Vec<u32> = (0..self.len() as u32).filter(|&row| times.get(row as usize) > time).collect();
+                Delta { rows: take_rows(&self.rows, &rows), times: times.take(&rows), diffs: self.diffs.take(&rows) }
             }
         }
     }

@@ -14,10 +14,7 @@ pub fn batch_of(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Reco
     match RecordBatch::try_new_with_options(schema.clone(), columns.clone(), &options) {
         Ok(batch) => batch,
         Err(_) => {
-            let fields = schema
-                .fields()
-                .iter()
-                .map(|field| Field::clone(field).with_nullable(true));
+            let fields = schema.fields().iter().map(|field| Field::clone(field).with_nullable(true));
             let nullable = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
             RecordBatch::try_new_with_options(nullable, columns, &options).expect("the columns have the schema's types")
         }
@@ -27,19 +24,14 @@ pub fn batch_of(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Reco
 /// Copies of the rows at these positions.
 pub fn take_rows(rows: &RecordBatch, positions: &[u32]) -> RecordBatch {
     let indices = UInt32Array::from(positions.to_vec());
-    let columns = rows
-        .columns()
-        .iter()
-        .map(|column| take(column, &indices, None).expect("the rows are there"));
+    let columns = rows.columns().iter().map(|column| take(column, &indices, None).expect("the rows are there"));
     batch_of(&rows.schema(), columns.collect(), positions.len())
 }
 
 /// Copies of rows of several batches, given as (batch, row).
 pub fn interleave_columns(batches: &[&RecordBatch], picks: &[(usize, usize)]) -> Vec<ArrayRef> {
     let columns = batches.first().map_or(0, |first| first.num_columns());
-    (0..columns)
-        .map(|column| interleave_column(batches, column, picks))
-        .collect()
+    (0..columns).map(|column| interleave_column(batches, column, picks)).collect()
 }
 
 /// One column of rows of several batches.
@@ -62,19 +54,14 @@ pub fn concat_rows(schema: &SchemaRef, batches: &[&RecordBatch]) -> RecordBatch 
         let parts: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(column).as_ref()).collect();
         concat(&parts).expect("parts have one type, and few enough bytes")
     });
-    batch_of(
-        schema,
-        columns.collect(),
-        batches.iter().map(|batch| batch.num_rows()).sum(),
-    )
+    batch_of(schema, columns.collect(), batches.iter().map(|batch| batch.num_rows()).sum())
 }
 
 /// Bytes of memory that the rows take, about; buffers shared with other rows are not counted whole.
 pub fn bytes_of(rows: &RecordBatch) -> usize {
     let columns = rows.columns().iter().map(|column| {
         let data = column.to_data();
-        data.get_slice_memory_size()
-            .unwrap_or_else(|_| column.get_array_memory_size())
+        data.get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
     });
     columns.sum()
 }

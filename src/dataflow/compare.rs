@@ -6,10 +6,7 @@ use std::cmp::Ordering;
 use arrow::array::{ArrayRef, DynComparator, make_comparator};
 use arrow::compute::SortOptions;
 
-const ASCENDING_NULLS_LAST: SortOptions = SortOptions {
-    descending: false,
-    nulls_first: false,
-};
+const ASCENDING_NULLS_LAST: SortOptions = SortOptions { descending: false, nulls_first: false };
 
 /// Compares rows of two lists of columns, from the left, ascending, NULLs last. Built at the first comparison, since most
 /// pairs of batches are merged without any.
@@ -22,11 +19,7 @@ pub struct RowComparator<'a> {
 impl<'a> RowComparator<'a> {
     /// The columns have equal types in pairs.
     pub fn new(left: &'a [ArrayRef], right: &'a [ArrayRef]) -> Self {
-        RowComparator {
-            left,
-            right,
-            columns: OnceCell::new(),
-        }
+        RowComparator { left, right, columns: OnceCell::new() }
     }
 
     pub fn compare(&self, left: usize, right: usize) -> Ordering {

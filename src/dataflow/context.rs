@@ -75,15 +75,7 @@ pub struct Context<'s> {
 
 impl<'s> Context<'s> {
     pub fn new(scope: Scope<'s, Time>, as_of: Time, hash_seed: u64, sources: BTreeMap<ObjectId, Source<'s>>) -> Self {
-        Context {
-            scope,
-            as_of,
-            hash_seed,
-            pace: Rc::default(),
-            sources,
-            imports: vec![],
-            arrangements: vec![],
-        }
+        Context { scope, as_of, hash_seed, pace: Rc::default(), sources, imports: vec![], arrangements: vec![] }
     }
 
     pub fn layout(&self, schema: SchemaRef, key: Vec<usize>) -> Arc<Layout> {
@@ -110,11 +102,7 @@ impl<'s> Context<'s> {
         let first = |_: &Layout| true;
         let (rows, errors) = self.arranged(object, first).expect("a kept object has an arrangement");
         let rows = flatten(rows.1, self);
-        Collection {
-            rows,
-            errors,
-            schema: schema.clone(),
-        }
+        Collection { rows, errors, schema: schema.clone() }
     }
 
     /// An arrangement of an object that suits, and the object's errors.

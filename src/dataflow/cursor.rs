@@ -42,10 +42,7 @@ impl Place {
                 self.row = end;
                 return;
             }
-            *self = Place {
-                chunk: self.chunk + 1,
-                row: 0,
-            };
+            *self = Place { chunk: self.chunk + 1, row: 0 };
         }
     }
 }
@@ -61,11 +58,7 @@ pub fn gallop(start: usize, len: usize, is_before: impl Fn(usize) -> bool) -> us
     let mut high = (low + step - 1).min(len);
     while low < high {
         let middle = (low + high) / 2;
-        if is_before(middle) {
-            low = middle + 1
-        } else {
-            high = middle
-        }
+        if is_before(middle) { low = middle + 1 } else { high = middle }
     }
     low
 }

@@ -27,11 +27,7 @@ pub fn error_rows(errors: &[Error]) -> RecordBatch {
     let states = StringArray::from_iter_values(errors.iter().map(|error| error.state().code()));
     let messages = StringArray::from_iter_values(errors.iter().map(Error::message));
     let details: StringArray = errors.iter().map(Error::detail).collect();
-    batch_of(
-        &SCHEMA,
-        vec![Arc::new(states), Arc::new(messages), Arc::new(details)],
-        errors.len(),
-    )
+    batch_of(&SCHEMA, vec![Arc::new(states), Arc::new(messages), Arc::new(details)], errors.len())
 }
 
 /// The error that a row holds.

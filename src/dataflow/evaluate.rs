@@ -26,31 +26,17 @@ pub struct Evaluated {
 /// The columns that the expressions compute.
 pub fn evaluate(expressions: &[Scalar], rows: &RecordBatch, schema: &SchemaRef) -> Evaluated {
     let all = |part: &RecordBatch| -> Result<RecordBatch> {
-        let columns = expressions
-            .iter()
-            .zip(schema.fields())
-            .map(|(scalar, field)| column(scalar, part, field.data_type()));
+        let columns =
+            expressions.iter().zip(schema.fields()).map(|(scalar, field)| column(scalar, part, field.data_type()));
         Ok(batch_of(schema, columns.collect::<Result<_>>()?, part.num_rows()))
     };
     match all(rows) {
-        Ok(rows) => Evaluated {
-            rows,
-            good: None,
-            bad: vec![],
-        },
+        Ok(rows) => Evaluated { rows, good: None, bad: vec![] },
         Err(error) => {
-            let mut parts = Parts {
-                rows: vec![],
-                good: vec![],
-                bad: vec![],
-            };
+            let mut parts = Parts { rows: vec![], good: vec![], bad: vec![] };
             halve(rows, 0, error, &all, &mut parts);
             let rows = concat_batches(&parts.schema(schema), &parts.rows).expect("the parts have one type");
-            Evaluated {
-                rows,
-                good: Some(parts.good),
-                bad: parts.bad,
-            }
+            Evaluated { rows, good: Some(parts.good), bad: parts.bad }
         }
     }
 }
@@ -64,11 +50,7 @@ struct Parts {
 impl Parts {
     /// That of the parts, if there are any: a column may be nullable that was not expected to be.
     fn schema(&self, expected: &SchemaRef) -> SchemaRef {
-        self.rows
-            .iter()
-            .map(RecordBatch::schema)
-            .find(|schema| schema != expected)
-            .unwrap_or_else(|| expected.clone())
+        self.rows.iter().map(RecordBatch::schema).find(|schema| schema != expected).unwrap_or_else(|| expected.clone())
     }
 }
 
@@ -85,15 +67,10 @@ fn halve(
         parts.bad.push((start as u32, error));
         return;
     }
-    for (offset, half) in [
-        (0, rows.slice(0, len / 2)),
-        (len / 2, rows.slice(len / 2, len - len / 2)),
-    ] {
+    for (offset, half) in [(0, rows.slice(0, len / 2)), (len / 2, rows.slice(len / 2, len - len / 2))] {
         match evaluate(&half) {
             Ok(output) => {
-                parts
-                    .good
-                    .extend((start + offset) as u32..(start + offset + half.num_rows()) as u32);
+                parts.good.extend((start + offset) as u32..(start + offset + half.num_rows()) as u32);
                 parts.rows.push(output);
             }
             Err(error) => halve(&half, start + offset, error, evaluate, parts),
@@ -136,9 +113,5 @@ pub fn evaluate_predicate(predicate: &Scalar, rows: &RecordBatch) -> (BooleanArr
 /// The failed rows of a delta as errors, with the times and diffs of the rows.
 pub fn error_delta(delta: &Delta, bad: Vec<(u32, Error)>) -> Delta {
     let (rows, errors): (Vec<u32>, Vec<Error>) = bad.into_iter().unzip();
-    Delta {
-        rows: error_rows(&errors),
-        times: delta.times.take(&rows),
-        diffs: delta.diffs.take(&rows),
-    }
+    Delta { rows: error_rows(&errors), times: delta.times.take(&rows), diffs: delta.diffs.take(&rows) }
 }

@@ -28,21 +28,11 @@ pub struct Layout {
 
 impl Layout {
     pub fn hashed(schema: SchemaRef, key: Vec<usize>, seed: u64) -> Arc<Layout> {
-        Arc::new(Layout {
-            schema,
-            key,
-            order: None,
-            seed,
-        })
+        Arc::new(Layout { schema, key, order: None, seed })
     }
 
     pub fn ordered(schema: SchemaRef, key: Vec<usize>, order: Vec<SortKey>, seed: u64) -> Arc<Layout> {
-        Arc::new(Layout {
-            schema,
-            key,
-            order: Some(order),
-            seed,
-        })
+        Arc::new(Layout { schema, key, order: Some(order), seed })
     }
 
     /// Whether the key is the whole row, so that one hash does for both.
@@ -72,11 +62,7 @@ impl Layout {
             return key_hashes.clone();
         }
         let others = (0..rows.num_columns()).filter(|column| !self.key.contains(column));
-        self.hashes(
-            others.map(|column| rows.column(column).clone()).collect(),
-            rows.num_rows(),
-        )
-        .into()
+        self.hashes(others.map(|column| rows.column(column).clone()).collect(), rows.num_rows()).into()
     }
 
     /// The bytes whose order is that of `order`.
@@ -86,17 +72,12 @@ impl Layout {
             return Some(BinaryArray::from_iter_values(std::iter::repeat_n(b"", rows.num_rows())));
         }
         let fields = order.iter().map(|key| {
-            let options = SortOptions {
-                descending: key.descending,
-                nulls_first: key.nulls_first,
-            };
+            let options = SortOptions { descending: key.descending, nulls_first: key.nulls_first };
             SortField::new_with_options(self.schema.field(key.column).data_type().clone(), options)
         });
         let columns: Vec<ArrayRef> = order.iter().map(|key| rows.column(key.column).clone()).collect();
         let converter = RowConverter::new(fields.collect()).expect("the planner orders by types that have an order");
-        let bytes = converter
-            .convert_columns(&columns)
-            .expect("the columns are those of the schema");
+        let bytes = converter.convert_columns(&columns).expect("the columns are those of the schema");
         Some(bytes.try_into_binary().expect("a chunk's bytes are limited"))
     }
 }

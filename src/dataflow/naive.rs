@@ -25,22 +25,12 @@ pub fn evaluate(plan: &Plan, objects: &dyn Fn(ObjectId) -> RecordBatch) -> Resul
     match plan {
         Plan::Get { object, .. } => Ok(objects(*object)),
         Plan::Constant { rows } => Ok(rows.clone()),
-        Plan::Map {
-            input: below,
-            expressions,
-            schema,
-        } => {
+        Plan::Map { input: below, expressions, schema } => {
             let below = input(below)?;
-            let columns = expressions
-                .iter()
-                .map(|expression| value(expression, &below))
-                .collect::<Result<_>>()?;
+            let columns = expressions.iter().map(|expression| value(expression, &below)).collect::<Result<_>>()?;
             batch(schema, columns, below.num_rows())
         }
-        Plan::Filter {
-            input: below,
-            predicate,
-        } => keep(&input(below)?, predicate),
+        Plan::Filter { input: below, predicate } => keep(&input(below)?, predicate),
         Plan::Union { inputs, schema } => {
             let inputs = inputs.iter().map(|each| {
                 let rows = input(each)?;
@@ -48,44 +38,13 @@ pub fn evaluate(plan: &Plan, objects: &dyn Fn(ObjectId) -> RecordBatch) -> Resul
             });
             Ok(concat_batches(schema, &inputs.collect::<Result<Vec<_>>>()?)?)
         }
-        Plan::Repeat {
-            input: below,
-            count,
-            schema,
-        } => repeat(&input(below)?, *count, schema),
-        Plan::Join {
-            left,
-            right,
-            kind,
-            keys,
-            nulls_equal,
-            filter,
-            schema,
-        } => {
-            let join = Join {
-                kind: *kind,
-                keys,
-                nulls_equal: *nulls_equal,
-                filter: filter.as_ref(),
-                schema,
-            };
+        Plan::Repeat { input: below, count, schema } => repeat(&input(below)?, *count, schema),
+        Plan::Join { left, right, kind, keys, nulls_equal, filter, schema } => {
+            let join = Join { kind: *kind, keys, nulls_equal: *nulls_equal, filter: filter.as_ref(), schema };
             join.rows(&input(left)?, &input(right)?)
         }
-        Plan::Reduce {
-            input: below,
-            keys,
-            aggregates,
-            schema,
-        } => reduce(&input(below)?, keys, aggregates, schema),
-        Plan::TopK {
-            input: below,
-            keys,
-            order,
-            offset,
-            limit,
-            row_number,
-            schema,
-        } => {
+        Plan::Reduce { input: below, keys, aggregates, schema } => reduce(&input(below)?, keys, aggregates, schema),
+        Plan::TopK { input: below, keys, order, offset, limit, row_number, schema } => {
             let below = input(below)?;
             let mut picked = vec![];
             for group in groups(&below, keys) {
@@ -106,9 +65,7 @@ pub fn evaluate(plan: &Plan, objects: &dyn Fn(ObjectId) -> RecordBatch) -> Resul
 
 /// The rows as text, sorted: what two equal multisets have in common.
 pub fn as_multiset(rows: &[RecordBatch]) -> Vec<String> {
-    let all = rows
-        .iter()
-        .flat_map(|batch| (0..batch.num_rows()).map(|row| format!("{:?}", row_of(batch, row))));
+    let all = rows.iter().flat_map(|batch| (0..batch.num_rows()).map(|row| format!("{:?}", row_of(batch, row))));
     let mut all: Vec<String> = all.collect();
     all.sort();
     all
@@ -130,11 +87,7 @@ fn value(expression: &Scalar, rows: &RecordBatch) -> Result<ArrayRef> {
 
 fn mask(predicate: &Scalar, rows: &RecordBatch) -> Result<BooleanArray> {
     let values = value(predicate, rows)?;
-    Ok(values
-        .as_boolean()
-        .iter()
-        .map(|value| Some(value == Some(true)))
-        .collect())
+    Ok(values.as_boolean().iter().map(|value| Some(value == Some(true))).collect())
 }
 
 fn keep(rows: &RecordBatch, predicate: &Scalar) -> Result<RecordBatch> {
@@ -154,9 +107,7 @@ fn repeat(rows: &RecordBatch, count: usize, schema: &SchemaRef) -> Result<Record
         ScalarValue::Int64(Some(copies)) => copies.max(0) as usize,
         other => panic!("a row is repeated {other:?} times"),
     };
-    let picked: Vec<usize> = (0..rows.num_rows())
-        .flat_map(|row| std::iter::repeat_n(row, copies(row)))
-        .collect();
+    let picked: Vec<usize> = (0..rows.num_rows()).flat_map(|row| std::iter::repeat_n(row, copies(row))).collect();
     let mut columns = take(rows, picked.iter().copied())?.columns().to_vec();
     columns.remove(count);
     batch(schema, columns, picked.len())
@@ -183,11 +134,7 @@ fn groups(rows: &RecordBatch, keys: &[usize]) -> Vec<Vec<usize>> {
 
 /// The rows of a group in their order; ties by all columns, ascending, NULLs last.
 fn sort(rows: &RecordBatch, order: &[SortKey], group: &[usize]) -> Result<Vec<usize>> {
-    let ties = (0..rows.num_columns()).map(|column| SortKey {
-        column,
-        descending: false,
-        nulls_first: false,
-    });
+    let ties = (0..rows.num_columns()).map(|column| SortKey { column, descending: false, nulls_first: false });
     let members = take(rows, group.iter().copied())?;
     let columns: Vec<SortColumn> = order
         .iter()
@@ -195,10 +142,7 @@ fn sort(rows: &RecordBatch, order: &[SortKey], group: &[usize]) -> Result<Vec<us
         .chain(ties)
         .map(|key| SortColumn {
             values: members.column(key.column).clone(),
-            options: Some(SortOptions {
-                descending: key.descending,
-                nulls_first: key.nulls_first,
-            }),
+            options: Some(SortOptions { descending: key.descending, nulls_first: key.nulls_first }),
         })
         .collect();
     if columns.is_empty() {
@@ -239,39 +183,21 @@ impl Join<'_> {
         let rows = |batch: &RecordBatch| (0..batch.num_rows()).map(|row| row_of(batch, row)).collect::<Vec<_>>();
         let (left_rows, right_rows) = (rows(left), rows(right));
         let equal = |l: &Row, r: &Row| {
-            self.keys
-                .iter()
-                .all(|&(lk, rk)| l[lk] == r[rk] && (self.nulls_equal || !l[lk].is_null()))
+            self.keys.iter().all(|&(lk, rk)| l[lk] == r[rk] && (self.nulls_equal || !l[lk].is_null()))
         };
         let mut pairs = vec![];
         for (l, left_row) in left_rows.iter().enumerate() {
-            pairs.extend(
-                right_rows
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, r)| equal(left_row, r))
-                    .map(|(r, _)| (l, r)),
-            );
+            pairs.extend(right_rows.iter().enumerate().filter(|(_, r)| equal(left_row, r)).map(|(r, _)| (l, r)));
         }
         let Some(filter) = self.filter else { return Ok(pairs) };
-        let fields = left
-            .schema()
-            .fields()
-            .iter()
-            .chain(right.schema().fields())
-            .cloned()
-            .collect::<Vec<_>>();
+        let fields = left.schema().fields().iter().chain(right.schema().fields()).cloned().collect::<Vec<_>>();
         let schema: SchemaRef = Arc::new(arrow::datatypes::Schema::new(fields));
         let sides = [
             take(left, pairs.iter().map(|pair| pair.0))?.columns().to_vec(),
             take(right, pairs.iter().map(|pair| pair.1))?.columns().to_vec(),
         ];
         let mask = mask(filter, &batch(&schema, sides.concat(), pairs.len())?)?;
-        Ok(pairs
-            .into_iter()
-            .zip(mask.values())
-            .filter_map(|(pair, keep)| keep.then_some(pair))
-            .collect())
+        Ok(pairs.into_iter().zip(mask.values()).filter_map(|(pair, keep)| keep.then_some(pair)).collect())
     }
 
     /// The rows left ++ right, with NULLs for a side that is missing.
@@ -282,10 +208,7 @@ impl Join<'_> {
         pairs: Vec<(Option<usize>, Option<usize>)>,
     ) -> Result<RecordBatch> {
         let picked = |side: &RecordBatch, rows: UInt32Array| {
-            let columns = side
-                .columns()
-                .iter()
-                .map(|column| arrow::compute::take(column, &rows, None));
+            let columns = side.columns().iter().map(|column| arrow::compute::take(column, &rows, None));
             columns.collect::<Result<Vec<_>, _>>()
         };
         let index = |row: Option<usize>| row.map(|row| row as u32);
@@ -306,13 +229,10 @@ fn reduce(rows: &RecordBatch, keys: &[usize], aggregates: &[Aggregate], schema: 
             column.push(aggregated(rows, group, aggregate)?);
         }
     }
-    let arrays = columns
-        .into_iter()
-        .zip(schema.fields())
-        .map(|(values, field)| match values.is_empty() {
-            true => Ok(arrow::array::new_empty_array(field.data_type())),
-            false => Ok(ScalarValue::iter_to_array(values)?),
-        });
+    let arrays = columns.into_iter().zip(schema.fields()).map(|(values, field)| match values.is_empty() {
+        true => Ok(arrow::array::new_empty_array(field.data_type())),
+        false => Ok(ScalarValue::iter_to_array(values)?),
+    });
     batch(schema, arrays.collect::<Result<_>>()?, groups.len())
 }
 
@@ -379,9 +299,7 @@ fn mean(values: &[ScalarValue], data_type: &DataType) -> Result<Option<ScalarVal
         let ScalarValue::Float64(Some(total)) = total else {
             return Ok(None);
         };
-        return Ok(Some(
-            ScalarValue::Float64(Some(total / values.len() as f64)).cast_to(data_type)?,
-        ));
+        return Ok(Some(ScalarValue::Float64(Some(total / values.len() as f64)).cast_to(data_type)?));
     };
     // One digit more than wanted, so that it can be rounded.
     let wide = DataType::Decimal256(76, scale + 1);
@@ -390,11 +308,7 @@ fn mean(values: &[ScalarValue], data_type: &DataType) -> Result<Option<ScalarVal
     };
     let ten = i256::from(10);
     let digits = total / i256::from_i128(values.len() as i128);
-    let half = if digits < i256::ZERO {
-        i256::from(-5)
-    } else {
-        i256::from(5)
-    };
+    let half = if digits < i256::ZERO { i256::from(-5) } else { i256::from(5) };
     let rounded = ScalarValue::Decimal256(Some((digits + half) / ten), 76, scale);
     Ok(Some(rounded.cast_to(data_type)?))
 }
@@ -408,10 +322,7 @@ fn accumulated(rows: &RecordBatch, members: &[usize], aggregate: &Aggregate) -> 
     let column = |position: usize| Arc::new(Column::new(schema.field(position).name(), position)) as _;
     let order = aggregate.order_by.iter().map(|key| PhysicalSortExpr {
         expr: column(key.column),
-        options: SortOptions {
-            descending: key.descending,
-            nulls_first: key.nulls_first,
-        },
+        options: SortOptions { descending: key.descending, nulls_first: key.nulls_first },
     });
     let arguments = aggregate.arguments.iter().map(|&argument| column(argument)).collect();
     let expression = AggregateExprBuilder::new(function.clone(), arguments)
@@ -421,10 +332,7 @@ fn accumulated(rows: &RecordBatch, members: &[usize], aggregate: &Aggregate) -> 
         .build()?;
     let mut accumulator = expression.create_accumulator()?;
     let sorted = take(rows, sort(rows, &aggregate.order_by, members)?.into_iter())?;
-    let inputs = aggregate
-        .arguments
-        .iter()
-        .chain(aggregate.order_by.iter().map(|key| &key.column));
+    let inputs = aggregate.arguments.iter().chain(aggregate.order_by.iter().map(|key| &key.column));
     let inputs: Vec<ArrayRef> = inputs.map(|&position| sorted.column(position).clone()).collect();
     accumulator.update_batch(&inputs)?;
     Ok(accumulator.evaluate()?)

@@ -36,27 +36,15 @@ pub struct Published {
 
 impl Published {
     pub fn get(&self, object: ObjectId) -> Option<Arc<PublishedObject>> {
-        self.objects
-            .read()
-            .expect("no panic while publishing")
-            .get(&object)
-            .cloned()
+        self.objects.read().expect("no panic while publishing").get(&object).cloned()
     }
 
     pub fn all(&self) -> Vec<Arc<PublishedObject>> {
-        self.objects
-            .read()
-            .expect("no panic while publishing")
-            .values()
-            .cloned()
-            .collect()
+        self.objects.read().expect("no panic while publishing").values().cloned().collect()
     }
 
     pub fn add(&self, object: ObjectId, published: Arc<PublishedObject>) {
-        self.objects
-            .write()
-            .expect("no panic while publishing")
-            .insert(object, published);
+        self.objects.write().expect("no panic while publishing").insert(object, published);
     }
 
     pub fn remove(&self, object: ObjectId) {
@@ -89,10 +77,7 @@ impl PublishedObject {
         PublishedObject {
             layout,
             workers: (0..workers).map(|_| Mutex::default()).collect(),
-            compaction: Mutex::new(Compaction {
-                to: since,
-                ..Compaction::default()
-            }),
+            compaction: Mutex::new(Compaction { to: since, ..Compaction::default() }),
             history: HistoryGate::default(),
         }
     }
@@ -103,10 +88,7 @@ impl PublishedObject {
 
     /// The latest of each worker; none while a worker has none.
     pub fn snapshots(&self) -> Option<Vec<Arc<Snapshot>>> {
-        self.workers
-            .iter()
-            .map(|worker| worker.lock().expect("no panic while publishing").clone())
-            .collect()
+        self.workers.iter().map(|worker| worker.lock().expect("no panic while publishing").clone()).collect()
     }
 
     /// Complete at times before this one, on all workers.
@@ -130,10 +112,7 @@ impl PublishedObject {
             return None;
         }
         *compaction.holds.entry(time).or_default() += 1;
-        Some(Hold {
-            object: self.clone(),
-            time,
-        })
+        Some(Hold { object: self.clone(), time })
     }
 }
 
@@ -155,10 +134,7 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         let mut compaction = self.object.compaction.lock().expect("no panic while compacting");
-        let count = compaction
-            .holds
-            .get_mut(&self.time)
-            .expect("a hold is counted while it lives");
+        let count = compaction.holds.get_mut(&self.time).expect("a hold is counted while it lives");
         *count -= 1;
         if *count == 0 {
             compaction.holds.remove(&self.time);

@@ -54,38 +54,20 @@ impl Found {
 impl Snapshots {
     /// Of what workers have published: their rows, or their errors.
     pub fn new(layout: Arc<Layout>, workers: &[Arc<Snapshot>], batches: fn(&Snapshot) -> &Vec<SharedBatch>) -> Self {
-        let parts = workers
-            .iter()
-            .map(|worker| Part {
-                batches: batches(worker).clone(),
-            })
-            .collect();
+        let parts = workers.iter().map(|worker| Part { batches: batches(worker).clone() }).collect();
         let since = workers.iter().map(|worker| worker.since).max().unwrap_or(0);
         let upper = workers.iter().map(|worker| worker.upper).min().unwrap_or(0);
-        Snapshots {
-            layout,
-            parts,
-            since,
-            upper,
-        }
+        Snapshots { layout, parts, since, upper }
     }
 
     /// No rows, at any time.
     pub fn empty(layout: Arc<Layout>) -> Self {
-        Snapshots {
-            layout,
-            parts: vec![Part { batches: vec![] }],
-            since: 0,
-            upper: Time::MAX,
-        }
+        Snapshots { layout, parts: vec![Part { batches: vec![] }], since: 0, upper: Time::MAX }
     }
 
     /// With changes that are not published, as of `time`.
     pub fn with_writes(&self, layout: &Arc<Layout>, writes: &[Delta], time: Time) -> Snapshots {
-        let writes = Delta {
-            times: Stamps::Same(time),
-            ..Delta::concat(&layout.schema, writes)
-        };
+        let writes = Delta { times: Stamps::Same(time), ..Delta::concat(&layout.schema, writes) };
         let chunks = ArrowChunk::sort(layout, &writes);
         let mut snapshots = self.clone();
         let workers = snapshots.parts.len();
@@ -107,11 +89,7 @@ impl Snapshots {
 
     /// How many rows there are, about.
     pub fn rows(&self) -> usize {
-        let chunks = self
-            .parts
-            .iter()
-            .flat_map(|part| &part.batches)
-            .flat_map(|batch| batch.iter());
+        let chunks = self.parts.iter().flat_map(|part| &part.batches).flat_map(|batch| batch.iter());
         chunks.map(ArrowChunk::len).sum()
     }
 
@@ -134,16 +112,7 @@ impl Snapshots {
                     let columns = chunk.layout().key_columns(chunk.rows());
                     let values = RowComparator::new(keys, &columns);
                     let rows = rows.filter(|&row| chunk.time(row) <= time && values.equal(probe as usize, row));
-                    updates.extend(rows.map(|row| {
-                        (
-                            probe,
-                            Update {
-                                chunk: chunks.len(),
-                                row,
-                                diff: chunk.diff(row),
-                            },
-                        )
-                    }));
+                    updates.extend(rows.map(|row| (probe, Update { chunk: chunks.len(), row, diff: chunk.diff(row) })));
                     chunks.push(chunk.clone());
                 });
             }
@@ -181,18 +150,12 @@ impl Snapshots {
 
     /// Updates with times after `from` and up to `to`. `from` is at or after `since`.
     pub fn changes(&self, from: Time, to: Time) -> Vec<Delta> {
-        let chunks = self
-            .parts
-            .iter()
-            .flat_map(|part| &part.batches)
-            .flat_map(|batch| batch.iter());
+        let chunks = self.parts.iter().flat_map(|part| &part.batches).flat_map(|batch| batch.iter());
         let is_new = |time: Time| from < time && time <= to;
         let new = chunks.filter_map(|chunk| match chunk.times() {
             Stamps::Same(time) => is_new(*time).then(|| chunk.to_delta()),
             Stamps::Each(times) => {
-                let rows: Vec<u32> = (0..chunk.len() as u32)
-                    .filter(|&row| is_new(times[row as usize]))
-                    .collect();
+                let rows: Vec<u32> = (0..chunk.len() as u32).filter(|&row| is_new(times[row as usize])).collect();
                 (!rows.is_empty()).then(|| Delta {
                     rows: take_rows(chunk.rows(), &rows),
                     times: chunk.times().take(&rows),
@@ -220,13 +183,7 @@ fn same_row(left: &ArrowChunk, left_row: usize, right: &ArrowChunk, right_row: u
 pub fn least_error(errors: &Snapshots, time: Time) -> Option<Error> {
     let batches = errors.parts().flat_map(|part| part.scan(time));
     let each = batches.flat_map(|batch| (0..batch.num_rows()).map(move |row| error_at(&batch, row)));
-    let by = |error: &Error| {
-        (
-            error.state().code(),
-            error.message().to_string(),
-            error.detail().map(str::to_string),
-        )
-    };
+    let by = |error: &Error| (error.state().code(), error.message().to_string(), error.detail().map(str::to_string));
     each.min_by_key(by)
 }
 
@@ -235,24 +192,12 @@ impl Part {
     pub fn scan(self, time: Time) -> Scan {
         let mut negatives: Vec<Negative> = vec![];
         let chunks: VecDeque<ArrowChunk> = self.batches.iter().flat_map(|batch| batch.iter().cloned()).collect();
-        for chunk in chunks
-            .iter()
-            .filter(|chunk| !matches!(chunk.diffs(), Stamps::Same(diff) if *diff > 0))
-        {
+        for chunk in chunks.iter().filter(|chunk| !matches!(chunk.diffs(), Stamps::Same(diff) if *diff > 0)) {
             let rows = (0..chunk.len()).filter(|&row| chunk.diff(row) < 0 && chunk.time(row) <= time);
-            negatives.extend(rows.map(|row| Negative {
-                chunk: chunk.clone(),
-                row,
-                left: -chunk.diff(row),
-            }));
+            negatives.extend(rows.map(|row| Negative { chunk: chunk.clone(), row, left: -chunk.diff(row) }));
         }
         negatives.sort_by_key(Negative::hashes);
-        Scan {
-            time,
-            chunks,
-            negatives,
-            counted: None,
-        }
+        Scan { time, chunks, negatives, counted: None }
     }
 }
 
@@ -306,17 +251,11 @@ impl Scan {
                 Stamps::Each(times) => times.iter().all(|&at| at <= time),
             };
         let count = |row: usize| {
-            if chunk.time(row) <= time {
-                chunk.diff(row).max(0)
-            } else {
-                0
-            }
+            if chunk.time(row) <= time { chunk.diff(row).max(0) } else { 0 }
         };
         let mut counts: Option<Vec<Diff>> = (!is_plain).then(|| (0..chunk.len()).map(count).collect());
         let (hashes, last) = (chunk.key_hashes(), chunk.len() - 1);
-        let first = self
-            .negatives
-            .partition_point(|negative| negative.hashes().0 < hashes[0]);
+        let first = self.negatives.partition_point(|negative| negative.hashes().0 < hashes[0]);
         for negative in self.negatives[first..].iter_mut() {
             let (key_hash, row_hash) = negative.hashes();
             if key_hash > hashes[last] {
@@ -362,11 +301,7 @@ fn partition_point(len: usize, before: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, len);
     while low < high {
         let middle = (low + high) / 2;
-        if before(middle) {
-            low = middle + 1
-        } else {
-            high = middle
-        }
+        if before(middle) { low = middle + 1 } else { high = middle }
     }
     low
 }

@@ -54,27 +54,13 @@ pub enum InputKind {
 #[derive(Clone, Debug)]
 pub enum Command {
     /// A relation fed from outside; it is complete up to `from` (exclusive) and empty.
-    CreateInput {
-        id: ObjectId,
-        kind: InputKind,
-        schema: SchemaRef,
-        from: Time,
-    },
+    CreateInput { id: ObjectId, kind: InputKind, schema: SchemaRef, from: Time },
     /// A view whose contents are right from `as_of` on, arranged by `key` (all columns if empty). For every
     /// [`InputKind::Append`] input that it reads, history must be fed and closed; until then its frontier stays at `as_of`.
     /// Live rows at times up to `as_of` are taken to be in the history.
-    CreateView {
-        id: ObjectId,
-        plan: Arc<Plan>,
-        as_of: Time,
-        key: Vec<usize>,
-    },
+    CreateView { id: ObjectId, plan: Arc<Plan>, as_of: Time, key: Vec<usize> },
     /// Another arrangement of a table, upsert source or view.
-    CreateIndex {
-        id: ObjectId,
-        on: ObjectId,
-        key: Vec<usize>,
-    },
+    CreateIndex { id: ObjectId, on: ObjectId, key: Vec<usize> },
     /// The dataflow and its arrangements go; what reads them must have been dropped before.
     Drop { id: ObjectId },
     /// No row with a time below `to` will be fed any more, on any input.
@@ -149,22 +135,13 @@ impl Runtime {
             on_progress();
             wakes.wake();
         });
-        let shared = Arc::new(Shared {
-            options: options.clone(),
-            published: Published::default(),
-            on_progress,
-        });
+        let shared = Arc::new(Shared { options: options.clone(), published: Published::default(), on_progress });
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..options.workers).map(|_| channel()).unzip();
-        let receivers: Vec<Mutex<Option<Receiver<Message>>>> = receivers
-            .into_iter()
-            .map(|receiver| Mutex::new(Some(receiver)))
-            .collect();
+        let receivers: Vec<Mutex<Option<Receiver<Message>>>> =
+            receivers.into_iter().map(|receiver| Mutex::new(Some(receiver))).collect();
         let for_workers = shared.clone();
         let run = move |timely: &mut timely::worker::Worker| {
-            let receiver = receivers[timely.index()]
-                .lock()
-                .expect("each worker takes its own")
-                .take();
+            let receiver = receivers[timely.index()].lock().expect("each worker takes its own").take();
             worker::run(timely, receiver.expect("a worker starts once"), for_workers.clone());
         };
         let communication = match options.workers {
@@ -174,13 +151,7 @@ impl Runtime {
         let mut config = WorkerConfig::default();
         let merging = differential_dataflow::Config::default().idle_merge_effort(Some(IDLE_MERGE_ROWS));
         differential_dataflow::configure(&mut config, &merging);
-        let guards = timely::execute(
-            Config {
-                communication,
-                worker: config,
-            },
-            run,
-        );
+        let guards = timely::execute(Config { communication, worker: config }, run);
         let guards = guards.map_err(|error| Error::internal(format!("the workers could not be started: {error}")))?;
         let threads = guards.guards().iter().map(|guard| guard.thread().clone());
         Ok(Runtime {
@@ -200,18 +171,10 @@ impl Runtime {
     pub fn execute(&self, command: Command) {
         let published = &self.shared.published;
         match &command {
-            Command::CreateInput {
-                kind: InputKind::Append,
-                ..
-            }
+            Command::CreateInput { kind: InputKind::Append, .. }
             | Command::Advance { .. }
             | Command::Compact { .. } => {}
-            Command::CreateInput {
-                id,
-                kind: InputKind::Table { key } | InputKind::Upsert { key },
-                schema,
-                from,
-            } => {
+            Command::CreateInput { id, kind: InputKind::Table { key } | InputKind::Upsert { key }, schema, from } => {
                 published.add(*id, self.object(schema, key, *from));
             }
             Command::CreateView { id, plan, as_of, key } => {
@@ -254,25 +217,13 @@ impl Runtime {
             Stamps::Same(time) => *time,
             Stamps::Each(times) => times.iter().copied().min().unwrap_or_default(),
         };
-        self.to_all(|| Message::History {
-            view,
-            input,
-            step: HistoryStep::Advance(first),
-        });
-        self.to_one(Message::History {
-            view,
-            input,
-            step: HistoryStep::Rows(delta),
-        });
+        self.to_all(|| Message::History { view, input, step: HistoryStep::Advance(first) });
+        self.to_one(Message::History { view, input, step: HistoryStep::Rows(delta) });
     }
 
     /// The history of `input` for `view` is complete.
     pub fn close_history(&self, view: ObjectId, input: ObjectId) {
-        self.to_all(|| Message::History {
-            view,
-            input,
-            step: HistoryStep::Close,
-        });
+        self.to_all(|| Message::History { view, input, step: HistoryStep::Close });
     }
 
     /// The rows of a table, upsert source, view or index, as last published by all workers; none if it was dropped or is
@@ -280,17 +231,13 @@ impl Runtime {
     pub fn snapshots(&self, object: ObjectId) -> Option<Snapshots> {
         let published = self.shared.published.get(object)?;
         let workers = published.snapshots().unwrap_or_default();
-        Some(Snapshots::new(published.layout.clone(), &workers, |snapshot| {
-            &snapshot.rows
-        }))
+        Some(Snapshots::new(published.layout.clone(), &workers, |snapshot| &snapshot.rows))
     }
 
     /// The errors of an object, likewise.
     pub fn errors(&self, object: ObjectId) -> Option<Snapshots> {
         let workers = self.shared.published.get(object)?.snapshots()?;
-        Some(Snapshots::new(error_layout(self.hash_seed()), &workers, |snapshot| {
-            &snapshot.errors
-        }))
+        Some(Snapshots::new(error_layout(self.hash_seed()), &workers, |snapshot| &snapshot.errors))
     }
 
     /// The time up to which (exclusive) an object is complete on all workers; none if it was dropped.
@@ -314,22 +261,13 @@ impl Runtime {
     ) -> Option<super::subscription::Subscription> {
         let published = self.shared.published.get(object)?;
         let hold = published.hold(from)?;
-        Some(
-            self.subscriptions
-                .add(object, self.shared.clone(), hold, from, Box::new(consumer)),
-        )
+        Some(self.subscriptions.add(object, self.shared.clone(), hold, from, Box::new(consumer)))
     }
 
     /// Bytes that were fed and that some dataflow has not finished, about.
     pub fn backlog(&self) -> usize {
         let objects = self.shared.published.all();
-        self.backlog.unfinished(
-            objects
-                .iter()
-                .map(|object| object.frontier())
-                .min()
-                .unwrap_or(Time::MAX),
-        )
+        self.backlog.unfinished(objects.iter().map(|object| object.frontier()).min().unwrap_or(Time::MAX))
     }
 
     /// What all workers keep. Asks them, and so waits for a step of each.

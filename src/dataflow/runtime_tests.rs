@@ -28,21 +28,11 @@ fn start(workers: usize, hash_seed: u64) -> Runtime {
 }
 
 fn table(runtime: &Runtime, id: ObjectId, key: Vec<usize>) {
-    runtime.execute(Command::CreateInput {
-        id,
-        kind: InputKind::Table { key },
-        schema: schema(),
-        from: 0,
-    });
+    runtime.execute(Command::CreateInput { id, kind: InputKind::Table { key }, schema: schema(), from: 0 });
 }
 
 fn view(runtime: &Runtime, id: ObjectId, plan: Plan, as_of: Time) {
-    runtime.execute(Command::CreateView {
-        id,
-        plan: Arc::new(plan),
-        as_of,
-        key: vec![],
-    });
+    runtime.execute(Command::CreateView { id, plan: Arc::new(plan), as_of, key: vec![] });
 }
 
 /// What is in an object at a time, once it is complete.
@@ -60,31 +50,20 @@ fn read(runtime: &Runtime, id: ObjectId, time: Time) -> Multiset {
 fn wait(runtime: &Runtime, id: ObjectId, time: Time) {
     let started = Instant::now();
     while runtime.frontier(id).unwrap() <= time {
-        assert!(
-            started.elapsed() < Duration::from_secs(60),
-            "{id} is not complete to {time}"
-        );
+        assert!(started.elapsed() < Duration::from_secs(60), "{id} is not complete to {time}");
         std::thread::sleep(Duration::from_micros(200));
     }
 }
 
 fn get(object: ObjectId) -> Plan {
-    Plan::Get {
-        object,
-        schema: schema(),
-    }
+    Plan::Get { object, schema: schema() }
 }
 
 fn scalar(expression: Expr, schema: &SchemaRef) -> Scalar {
     let resolved = DFSchema::try_from(schema.as_ref().clone()).unwrap();
     let physical = create_physical_expr(&expression, &resolved, &ExecutionProps::new()).unwrap();
     let data_type = physical.data_type(schema).unwrap();
-    Scalar {
-        logical: expression,
-        physical,
-        data_type,
-        nullable: true,
-    }
+    Scalar { logical: expression, physical, data_type, nullable: true }
 }
 
 /// Left ++ right columns with names of their own.
@@ -138,19 +117,14 @@ impl JoinCase {
         let mut add = |row: Row, count: i64| *output.entry(row).or_default() += count;
         let nulls = || vec![None; 3];
         for (l, &count) in left {
-            let matched: Vec<(&Row, i64)> = right
-                .iter()
-                .filter(|(r, _)| self.matches(l, r))
-                .map(|(r, &n)| (r, n))
-                .collect();
+            let matched: Vec<(&Row, i64)> =
+                right.iter().filter(|(r, _)| self.matches(l, r)).map(|(r, &n)| (r, n)).collect();
             match self.kind {
                 LeftSemi if !matched.is_empty() => add(l.clone(), count),
                 LeftAnti if matched.is_empty() => add(l.clone(), count),
                 LeftSemi | LeftAnti => {}
                 Left | Full if matched.is_empty() => add([l.clone(), nulls()].concat(), count),
-                _ => matched
-                    .iter()
-                    .for_each(|(r, n)| add([l.clone(), r.to_vec()].concat(), count * n)),
+                _ => matched.iter().for_each(|(r, n)| add([l.clone(), r.to_vec()].concat(), count * n)),
             }
         }
         if matches!(self.kind, Right | Full) {
@@ -192,12 +166,7 @@ fn check_join(case: &JoinCase, workers: usize, seed: u64, table_key: Vec<usize>)
             if id == late && time < 8 {
                 continue;
             }
-            assert_eq!(
-                read(&runtime, id, time),
-                case.naive(&at(0, time), &at(1, time)),
-                "{:?} at {time}",
-                case.kind
-            );
+            assert_eq!(read(&runtime, id, time), case.naive(&at(0, time), &at(1, time)), "{:?} at {time}", case.kind);
         }
         runtime.execute(Command::Compact { to: time - 2 });
     }
@@ -205,24 +174,11 @@ fn check_join(case: &JoinCase, workers: usize, seed: u64, table_key: Vec<usize>)
 
 #[test]
 fn inner_joins_equal_the_truth() {
-    for (round, keys) in [vec![(0, 0)], vec![(0, 0), (1, 1)], vec![(2, 0)], vec![]]
-        .into_iter()
-        .enumerate()
-    {
+    for (round, keys) in [vec![(0, 0)], vec![(0, 0), (1, 1)], vec![(2, 0)], vec![]].into_iter().enumerate() {
         for (nulls_equal, filtered) in [(false, false), (true, false), (false, true)] {
-            let case = JoinCase {
-                kind: JoinKind::Inner,
-                keys: keys.clone(),
-                nulls_equal,
-                filtered,
-            };
+            let case = JoinCase { kind: JoinKind::Inner, keys: keys.clone(), nulls_equal, filtered };
             for workers in 1..4 {
-                check_join(
-                    &case,
-                    workers,
-                    round as u64,
-                    if round % 2 == 0 { vec![0] } else { vec![] },
-                );
+                check_join(&case, workers, round as u64, if round % 2 == 0 { vec![0] } else { vec![] });
             }
         }
     }
@@ -238,12 +194,7 @@ fn outer_and_semi_joins_equal_the_truth() {
             (vec![(0, 0)], false, true),
             (vec![], false, true),
         ] {
-            let case = JoinCase {
-                kind,
-                keys,
-                nulls_equal,
-                filtered,
-            };
+            let case = JoinCase { kind, keys, nulls_equal, filtered };
             for workers in 1..4 {
                 check_join(&case, workers, workers as u64, vec![0]);
             }
@@ -262,12 +213,7 @@ fn skewed_keys_give_all_pairs() {
         runtime.feed(id, Delta::insert(rows(&values), 1));
     }
     runtime.execute(Command::Advance { to: 2 });
-    let case = JoinCase {
-        kind: JoinKind::Inner,
-        keys: vec![(0, 0)],
-        nulls_equal: false,
-        filtered: false,
-    };
+    let case = JoinCase { kind: JoinKind::Inner, keys: vec![(0, 0)], nulls_equal: false, filtered: false };
     view(&runtime, VIEW, case.plan(), 1);
     let got = read(&runtime, VIEW, 1);
     assert_eq!((got.len(), got.values().all(|&count| count == 1)), (250 * 250, true));
@@ -278,23 +224,14 @@ fn skewed_keys_give_all_pairs() {
 fn history_and_live_rows_join_up() {
     for workers in 1..4 {
         let runtime = start(workers, 5);
-        runtime.execute(Command::CreateInput {
-            id: LEFT,
-            kind: InputKind::Append,
-            schema: schema(),
-            from: 0,
-        });
-        let plan = Plan::Filter {
-            input: Box::new(get(LEFT)),
-            predicate: scalar(col("b").gt(lit(0i64)), &schema()),
-        };
+        runtime.execute(Command::CreateInput { id: LEFT, kind: InputKind::Append, schema: schema(), from: 0 });
+        let plan = Plan::Filter { input: Box::new(get(LEFT)), predicate: scalar(col("b").gt(lit(0i64)), &schema()) };
         runtime.execute(Command::Advance { to: 11 });
         view(&runtime, VIEW, plan, 10);
         let mut random = Random(9);
         let mut fed = vec![];
-        let history: Vec<Delta> = (0..20)
-            .map(|step| Delta::insert(random_delta(&mut random, 50, 9, 0..1).rows, step / 2))
-            .collect();
+        let history: Vec<Delta> =
+            (0..20).map(|step| Delta::insert(random_delta(&mut random, 50, 9, 0..1).rows, step / 2)).collect();
         for time in 11..15 {
             let delta = Delta::insert(random_delta(&mut random, 20, 9, 0..1).rows, time);
             runtime.feed(LEFT, delta.clone());
@@ -326,19 +263,11 @@ fn errors_come_and_go_with_their_rows() {
     table(&runtime, LEFT, vec![0]);
     let quotient = scalar(lit(10i64) / col("b"), &schema());
     let output = Arc::new(Schema::new(vec![Field::new("q", DataType::Int64, true)]));
-    let plan = Plan::Map {
-        input: Box::new(get(LEFT)),
-        expressions: vec![quotient],
-        schema: output,
-    };
+    let plan = Plan::Map { input: Box::new(get(LEFT)), expressions: vec![quotient], schema: output };
     view(&runtime, VIEW, plan, 0);
     let bad = rows(&[(Some(2), None, Some(0))]);
     let good = rows(&[(Some(1), None, Some(5)), (Some(3), None, None)]);
-    let all = rows(&[
-        (Some(1), None, Some(5)),
-        (Some(2), None, Some(0)),
-        (Some(3), None, None),
-    ]);
+    let all = rows(&[(Some(1), None, Some(5)), (Some(2), None, Some(0)), (Some(3), None, None)]);
     runtime.feed(LEFT, Delta::insert(all, 1));
     runtime.execute(Command::Advance { to: 2 });
     let quotients = Multiset::from([(vec![Some("2".to_string())], 1), (vec![None], 1)]);
@@ -358,11 +287,7 @@ fn keys_are_found_and_changes_followed() {
     for (workers, seed) in [(1, 5), (3, colliding::SEED), (2, 7)] {
         let runtime = start(workers, seed);
         table(&runtime, LEFT, vec![0]);
-        runtime.execute(Command::CreateIndex {
-            id: RIGHT,
-            on: LEFT,
-            key: vec![2, 1],
-        });
+        runtime.execute(Command::CreateIndex { id: RIGHT, on: LEFT, key: vec![2, 1] });
         let told = Arc::new(std::sync::Mutex::new((Vec::<Delta>::new(), 0)));
         let teller = told.clone();
         let subscription = runtime.subscribe(LEFT, 0, move |change| {
@@ -408,34 +333,17 @@ fn keys_are_found_and_changes_followed() {
         drop(subscription);
         runtime.execute(Command::Compact { to: 19 });
         let distinct = multiset_at(&fed, 19).len();
-        let kept = || {
-            runtime
-                .arrangements()
-                .iter()
-                .filter(|kept| kept.operator == "rows")
-                .map(|kept| kept.rows)
-                .sum()
-        };
+        let kept = || runtime.arrangements().iter().filter(|kept| kept.operator == "rows").map(|kept| kept.rows).sum();
         while distinct * 2 < kept() {
-            assert!(
-                started.elapsed() < Duration::from_secs(20),
-                "{distinct} rows are kept as {}",
-                kept()
-            );
+            assert!(started.elapsed() < Duration::from_secs(20), "{distinct} rows are kept as {}", kept());
             std::thread::sleep(Duration::from_millis(5));
         }
-        let writes = [
-            Delta::delete(present[0].clone(), 0),
-            Delta::insert(rows(&[(Some(3), Some("new"), None)]), 0),
-        ];
+        let writes = [Delta::delete(present[0].clone(), 0), Delta::insert(rows(&[(Some(3), Some("new"), None)]), 0)];
         let snapshots = runtime.snapshots(LEFT).unwrap();
         let layout = super::layout::Layout::hashed(schema(), vec![0], seed);
         let written = snapshots.with_writes(&layout, &writes, 19);
-        let scanned: Vec<Delta> = written
-            .parts()
-            .flat_map(|part| part.scan(19))
-            .map(|batch| Delta::insert(batch, 0))
-            .collect();
+        let scanned: Vec<Delta> =
+            written.parts().flat_map(|part| part.scan(19)).map(|batch| Delta::insert(batch, 0)).collect();
         assert_eq!(multiset_at(&scanned, 0), multiset_at(fed.iter().chain(&writes), 19));
     }
 }
@@ -456,32 +364,9 @@ fn views_come_and_go() {
     runtime.feed(LEFT, random_delta(&mut Random(1), 1000, 50, 1..2));
     runtime.execute(Command::Advance { to: 2 });
     wait(&runtime, LEFT, 1);
-    let case = JoinCase {
-        kind: JoinKind::Inner,
-        keys: vec![(0, 0)],
-        nulls_equal: false,
-        filtered: false,
-    };
-    let Plan::Join {
-        left,
-        keys,
-        nulls_equal,
-        filter,
-        kind,
-        ..
-    } = case.plan()
-    else {
-        unreachable!()
-    };
-    let own = Plan::Join {
-        right: left.clone(),
-        left,
-        kind,
-        keys,
-        nulls_equal,
-        filter,
-        schema: both(),
-    };
+    let case = JoinCase { kind: JoinKind::Inner, keys: vec![(0, 0)], nulls_equal: false, filtered: false };
+    let Plan::Join { left, keys, nulls_equal, filter, kind, .. } = case.plan() else { unreachable!() };
+    let own = Plan::Join { right: left.clone(), left, kind, keys, nulls_equal, filter, schema: both() };
     let started = Instant::now();
     for round in 0..200 {
         let id = ObjectId(10 + round);
@@ -503,43 +388,21 @@ fn views_come_and_go() {
 fn stateless_operators_equal_the_truth() {
     let runtime = start(2, 5);
     table(&runtime, LEFT, vec![]);
-    let constant = Plan::Constant {
-        rows: rows(&[(Some(1), Some("c"), Some(2))]),
-    };
-    let union = Plan::Union {
-        inputs: vec![get(LEFT), constant.clone(), constant],
-        schema: schema(),
-    };
+    let constant = Plan::Constant { rows: rows(&[(Some(1), Some("c"), Some(2))]) };
+    let union = Plan::Union { inputs: vec![get(LEFT), constant.clone(), constant], schema: schema() };
     let output = Arc::new(schema().project(&[0, 1]).unwrap());
     let counted = Plan::Filter {
         input: Box::new(union),
         predicate: scalar(
-            col("b")
-                .is_not_null()
-                .and(col("k").not_eq(Expr::Literal(ScalarValue::Int64(Some(2)), None))),
+            col("b").is_not_null().and(col("k").not_eq(Expr::Literal(ScalarValue::Int64(Some(2)), None))),
             &schema(),
         ),
     };
-    view(
-        &runtime,
-        VIEW,
-        Plan::Repeat {
-            input: Box::new(counted),
-            count: 2,
-            schema: output,
-        },
-        0,
-    );
+    view(&runtime, VIEW, Plan::Repeat { input: Box::new(counted), count: 2, schema: output }, 0);
     let mut present = vec![];
     let mut random = Random(3);
     let delta = random_changes(&mut random, &mut present, 60, 4, 1);
-    runtime.feed(
-        LEFT,
-        Delta {
-            times: Stamps::Same(1),
-            ..delta.clone()
-        },
-    );
+    runtime.feed(LEFT, Delta { times: Stamps::Same(1), ..delta.clone() });
     runtime.execute(Command::Advance { to: 2 });
     let mut truth = Multiset::from([(vec![Some("1".to_string()), Some("c".to_string())], 4)]);
     for (row, count) in multiset_at([&delta], 1) {

@@ -84,20 +84,9 @@ impl Selection {
 
     /// Copies the selected rows into a chunk.
     pub fn flush(&mut self, out: &mut VecDeque<ArrowChunk>) {
-        let Selection {
-            sources,
-            picks,
-            times,
-            diffs,
-            ..
-        } = std::mem::take(self);
+        let Selection { sources, picks, times, diffs, .. } = std::mem::take(self);
         if !picks.is_empty() {
-            out.push_back(ArrowChunk::gather(
-                &sources,
-                &picks,
-                Stamps::of(times),
-                Stamps::of(diffs),
-            ));
+            out.push_back(ArrowChunk::gather(&sources, &picks, Stamps::of(times), Stamps::of(diffs)));
         }
     }
 }

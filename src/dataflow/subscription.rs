@@ -56,14 +56,7 @@ impl Subscriptions {
 
     pub fn add(&self, object: ObjectId, shared: Arc<Shared>, hold: Hold, at: Time, consumer: Consumer) -> Subscription {
         let alive = Arc::new(());
-        let follower = Follower {
-            alive: Arc::downgrade(&alive),
-            object,
-            shared,
-            hold,
-            at,
-            consumer,
-        };
+        let follower = Follower { alive: Arc::downgrade(&alive), object, shared, hold, at, consumer };
         self.followers.lock().expect("no consumer panics").push(follower);
         self.wake();
         Subscription(alive)
@@ -83,16 +76,10 @@ impl Subscriptions {
     fn serve(&self) {
         while !self.stopped.load(Ordering::Relaxed) {
             let news = self.news.lock().expect("no panic while waking");
-            let mut news = self
-                .woken
-                .wait_while(news, |news| !*news)
-                .expect("no panic while waking");
+            let mut news = self.woken.wait_while(news, |news| !*news).expect("no panic while waking");
             *news = false;
             drop(news);
-            self.followers
-                .lock()
-                .expect("no consumer panics")
-                .retain_mut(Follower::follow);
+            self.followers.lock().expect("no consumer panics").retain_mut(Follower::follow);
         }
         self.followers.lock().expect("no consumer panics").clear();
     }

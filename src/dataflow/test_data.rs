@@ -54,18 +54,11 @@ pub fn random_delta(random: &mut Random, len: usize, keys: u64, times: std::ops:
         0 => None,
         _ => Some(random.below(limit) as i64),
     };
-    let values: Vec<_> = (0..len)
-        .map(|_| (nullable(keys), TEXTS[nullable(4).unwrap_or(0) as usize], nullable(3)))
-        .collect();
-    let stamps = (0..len)
-        .map(|_| times.start + random.below(times.end - times.start))
-        .collect();
+    let values: Vec<_> =
+        (0..len).map(|_| (nullable(keys), TEXTS[nullable(4).unwrap_or(0) as usize], nullable(3))).collect();
+    let stamps = (0..len).map(|_| times.start + random.below(times.end - times.start)).collect();
     let diffs = (0..len).map(|_| [1, 1, 2, -1][random.below(4) as usize]).collect();
-    Delta {
-        rows: rows(&values),
-        times: Stamps::of(stamps),
-        diffs: Stamps::of(diffs),
-    }
+    Delta { rows: rows(&values), times: Stamps::of(stamps), diffs: Stamps::of(diffs) }
 }
 
 /// A delta that retracts only what is there: at every time, every row of `present` is there a non-negative number of times.
@@ -84,19 +77,11 @@ pub fn random_changes(random: &mut Random, present: &mut Vec<RecordBatch>, len: 
         }
     }
     let rows = concat_rows(&schema(), &parts.iter().collect::<Vec<_>>());
-    Delta {
-        rows,
-        times: Stamps::Same(time),
-        diffs: Stamps::of(diffs),
-    }
+    Delta { rows, times: Stamps::Same(time), diffs: Stamps::of(diffs) }
 }
 
 pub fn row_of(rows: &RecordBatch, row: usize) -> Row {
-    let value = |column: &ArrayRef| {
-        column
-            .is_valid(row)
-            .then(|| array_value_to_string(column, row).unwrap())
-    };
+    let value = |column: &ArrayRef| column.is_valid(row).then(|| array_value_to_string(column, row).unwrap());
     rows.columns().iter().map(value).collect()
 }
 

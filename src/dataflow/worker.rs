@@ -34,12 +34,7 @@ type Input = InputHandle<Time, NoopBuilder<Delta>>;
 /// Works until told to stop. What panics here leaves dataflows half done, so the whole process goes, loudly.
 pub fn run(timely: &mut timely::worker::Worker, messages: Receiver<Message>, shared: Arc<Shared>) {
     let index = timely.index();
-    let mut worker = Worker {
-        timely,
-        shared,
-        objects: BTreeMap::new(),
-        now: 0,
-    };
+    let mut worker = Worker { timely, shared, objects: BTreeMap::new(), now: 0 };
     if catch_unwind(AssertUnwindSafe(|| worker.work(&messages))).is_err() {
         tracing::error!(worker = index, "a worker has panicked; the process ends");
         std::process::abort();
@@ -143,28 +138,13 @@ impl Worker<'_> {
 
     fn apply(&mut self, command: Command) {
         match command {
-            Command::CreateInput {
-                id,
-                kind: InputKind::Append,
-                schema,
-                ..
-            } => {
+            Command::CreateInput { id, kind: InputKind::Append, schema, .. } => {
                 self.objects.insert(id, Object::Append { schema, views: vec![] });
             }
-            Command::CreateInput {
-                id,
-                kind: InputKind::Table { key },
-                schema,
-                from,
-            } => {
+            Command::CreateInput { id, kind: InputKind::Table { key }, schema, from } => {
                 self.create_input(id, &schema, key, from, |rows, layout| arrange(rows, layout, "table"));
             }
-            Command::CreateInput {
-                id,
-                kind: InputKind::Upsert { key },
-                schema,
-                from,
-            } => {
+            Command::CreateInput { id, kind: InputKind::Upsert { key }, schema, from } => {
                 self.create_input(id, &schema, key, from, |rows, layout| upsert(rows, layout, "upsert"));
             }
             Command::CreateView { id, plan, as_of, key } => self.create_view(id, &plan, as_of, &key),
@@ -203,13 +183,7 @@ impl Worker<'_> {
         });
         input.advance_to(self.now.max(from));
         let arrangements = vec![("rows".to_string(), onlooker(&rows))];
-        let (rows, errors) = (
-            Kept { layout, trace: rows },
-            Kept {
-                layout: error_layout(seed),
-                trace: errors,
-            },
-        );
+        let (rows, errors) = (Kept { layout, trace: rows }, Kept { layout: error_layout(seed), trace: errors });
         let mut dataflow = Dataflow::new(published, rows, errors, from);
         (dataflow.input, dataflow.arrangements) = (Some(input), arrangements);
         self.objects.insert(id, Object::Running(Box::new(dataflow)));
@@ -241,21 +215,9 @@ impl Worker<'_> {
                 views.push(id);
             }
         }
-        let (rows, errors) = (
-            Kept { layout, trace: rows },
-            Kept {
-                layout: error_layout(seed),
-                trace: errors,
-            },
-        );
+        let (rows, errors) = (Kept { layout, trace: rows }, Kept { layout: error_layout(seed), trace: errors });
         let dataflow = Dataflow::new(published, rows, errors, as_of);
-        let dataflow = Dataflow {
-            feeds,
-            pace,
-            _imports: imports,
-            arrangements,
-            ..dataflow
-        };
+        let dataflow = Dataflow { feeds, pace, _imports: imports, arrangements, ..dataflow };
         self.objects.insert(id, Object::Running(Box::new(dataflow)));
     }
 
@@ -313,11 +275,7 @@ impl Worker<'_> {
         self.now = self.now.max(to);
         for object in self.objects.values_mut() {
             let Object::Running(dataflow) = object else { continue };
-            let inputs = dataflow
-                .feeds
-                .values_mut()
-                .filter(|feed| feed.live.is_none())
-                .map(|feed| &mut feed.handle);
+            let inputs = dataflow.feeds.values_mut().filter(|feed| feed.live.is_none()).map(|feed| &mut feed.handle);
             for input in dataflow.input.iter_mut().chain(inputs) {
                 if *input.time() < to {
                     input.advance_to(to);
@@ -330,10 +288,7 @@ impl Worker<'_> {
         for object in self.objects.values_mut() {
             let Object::Running(dataflow) = object else { continue };
             let to = Antichain::from_elem(dataflow.published.compact(to));
-            for kept in [&mut dataflow.rows, &mut dataflow.errors]
-                .into_iter()
-                .chain(dataflow.indexes.values_mut())
-            {
+            for kept in [&mut dataflow.rows, &mut dataflow.errors].into_iter().chain(dataflow.indexes.values_mut()) {
                 kept.trace.set_logical_compaction(to.borrow());
             }
         }
@@ -344,13 +299,7 @@ impl Worker<'_> {
         let mut busy = false;
         for object in self.objects.values_mut() {
             let Object::Running(dataflow) = object else { continue };
-            let Dataflow {
-                feeds,
-                pace,
-                published,
-                as_of,
-                ..
-            } = dataflow.as_mut();
+            let Dataflow { feeds, pace, published, as_of, .. } = dataflow.as_mut();
             for feed in feeds.values_mut().filter(|feed| !feed.history.is_empty()) {
                 busy = true;
                 if pace.put_off.get() == 0 {
@@ -381,14 +330,8 @@ impl Worker<'_> {
         for (&object, kept) in &self.objects {
             let Object::Running(dataflow) = kept else { continue };
             for (operator, trace) in &dataflow.arrangements {
-                let mut arrangement = Arrangement {
-                    object,
-                    operator: operator.clone(),
-                    worker,
-                    rows: 0,
-                    bytes: 0,
-                    batches: 0,
-                };
+                let mut arrangement =
+                    Arrangement { object, operator: operator.clone(), worker, rows: 0, bytes: 0, batches: 0 };
                 trace.map_batches(|batch| {
                     arrangement.rows += batch.len();
                     arrangement.bytes += batch.chunks.iter().map(|chunk| chunk.bytes()).sum::<usize>();
@@ -412,30 +355,12 @@ fn source<'s>(
         Object::Append { schema, .. } => {
             let mut handle = Input::new_with_builder();
             let rows = handle.to_stream(scope);
-            feeds.insert(
-                id,
-                Feed {
-                    handle,
-                    history: VecDeque::new(),
-                    live: Some(vec![]),
-                },
-            );
-            Source::Stream(Collection {
-                rows,
-                errors: stateless::empty(scope),
-                schema: schema.clone(),
-            })
+            feeds.insert(id, Feed { handle, history: VecDeque::new(), live: Some(vec![]) });
+            Source::Stream(Collection { rows, errors: stateless::empty(scope), schema: schema.clone() })
         }
         Object::Running(dataflow) => {
-            let rows = [&dataflow.rows]
-                .into_iter()
-                .chain(dataflow.indexes.values())
-                .cloned()
-                .collect();
-            Source::Kept {
-                rows,
-                errors: dataflow.errors.clone(),
-            }
+            let rows = [&dataflow.rows].into_iter().chain(dataflow.indexes.values()).cloned().collect();
+            Source::Kept { rows, errors: dataflow.errors.clone() }
         }
     }
 }
@@ -451,12 +376,7 @@ impl Object {
 
 impl Kept {
     fn since(&self) -> Time {
-        self.trace
-            .clone()
-            .get_logical_compaction()
-            .first()
-            .copied()
-            .unwrap_or(Time::MAX)
+        self.trace.clone().get_logical_compaction().first().copied().unwrap_or(Time::MAX)
     }
 
     /// Complete at times before this one. Merges may join all that is.
@@ -509,36 +429,18 @@ impl Dataflow {
             kept.complete();
         }
         let since = self.rows.since();
-        let none = Last {
-            upper: 0,
-            since: 0,
-            rows: vec![],
-            errors: vec![],
-        };
+        let none = Last { upper: 0, since: 0, rows: vec![], errors: vec![] };
         let before = self.last.as_ref().unwrap_or(&none);
-        let next = Last {
-            upper,
-            since,
-            rows: self.rows.shared(&before.rows),
-            errors: self.errors.shared(&before.errors),
-        };
+        let next =
+            Last { upper, since, rows: self.rows.shared(&before.rows), errors: self.errors.shared(&before.errors) };
         let moved = self.last.is_none() || upper != before.upper;
         let same = |left: &[(Batch, SharedBatch)], right: &[(Batch, SharedBatch)]| {
-            left.len() == right.len()
-                && left
-                    .iter()
-                    .zip(right)
-                    .all(|(left, right)| Rc::ptr_eq(&left.0, &right.0))
+            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| Rc::ptr_eq(&left.0, &right.0))
         };
         let unchanged = since == before.since && same(&before.rows, &next.rows) && same(&before.errors, &next.errors);
         if moved || !unchanged {
             let chunks = |batches: &[(Batch, SharedBatch)]| batches.iter().map(|(_, chunks)| chunks.clone()).collect();
-            let snapshot = Snapshot {
-                rows: chunks(&next.rows),
-                errors: chunks(&next.errors),
-                since,
-                upper,
-            };
+            let snapshot = Snapshot { rows: chunks(&next.rows), errors: chunks(&next.errors), since, upper };
             self.published.publish(worker, snapshot);
             self.last = Some(next);
         }

@@ -96,11 +96,13 @@ impl Database {
     pub fn create_view(&self, turn: &Turn<'_>, id: ObjectId, plan: Arc<Plan>, key: Vec<usize>) {
         let as_of = turn.as_of();
         let catalog = self.catalog();
-        let is_append = |id: &ObjectId| catalog.get(*id).is_some_and(|entry| match &entry.item {
-            Item::Source(source) => source.append,
-            Item::SourceRelation(part) => part.append,
-            _ => false,
-        });
+        let is_append = |id: &ObjectId| {
+            catalog.get(*id).is_some_and(|entry| match &entry.item {
+                Item::Source(source) => source.append,
+                Item::SourceRelation(part) => part.append,
+                _ => false,
+            })
+        };
         let inputs = plan.objects().into_iter().filter(is_append);
         let histories = inputs.filter_map(|input| Some((input, self.ingest.history(input, as_of)?))).collect();
         turn.execute(Command::CreateView { id, plan, as_of, key });

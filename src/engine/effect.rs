@@ -11,14 +11,34 @@ use crate::types::{ObjectId, Relation};
 
 /// A change of the running system, made in the turn of the commit that defined it.
 pub enum Effect {
-    CreateTable { id: ObjectId, relation: Relation },
-    CreateSource { id: ObjectId, source: Arc<dyn Source>, start: Positions, relations: Vec<ObjectId> },
-    CreateView { id: ObjectId, plan: Arc<Plan>, key: Vec<usize> },
-    CreateIndex { id: ObjectId, on: ObjectId, key: Vec<usize> },
+    CreateTable {
+        id: ObjectId,
+        relation: Relation,
+    },
+    CreateSource {
+        id: ObjectId,
+        source: Arc<dyn Source>,
+        start: Positions,
+        relations: Vec<ObjectId>,
+    },
+    CreateView {
+        id: ObjectId,
+        plan: Arc<Plan>,
+        key: Vec<usize>,
+    },
+    CreateIndex {
+        id: ObjectId,
+        on: ObjectId,
+        key: Vec<usize>,
+    },
     /// A table, source relation, view or index goes.
-    Drop { id: ObjectId },
+    Drop {
+        id: ObjectId,
+    },
     /// A source goes; its relations have been dropped before.
-    DropSource { id: ObjectId },
+    DropSource {
+        id: ObjectId,
+    },
 }
 
 impl Effect {

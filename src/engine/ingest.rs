@@ -66,7 +66,14 @@ pub struct History {
 
 impl Ingest {
     /// Begins to read `source`; `relations` are the ids of what it gives. In the turn in which its inputs are made.
-    pub fn start(&self, turn: &Turn<'_>, id: ObjectId, source: Arc<dyn Source>, relations: Vec<ObjectId>, start: Positions) {
+    pub fn start(
+        &self,
+        turn: &Turn<'_>,
+        id: ObjectId,
+        source: Arc<dyn Source>,
+        relations: Vec<ObjectId>,
+        start: Positions,
+    ) {
         let (sender, receiver) = sync_channel(FOLLOWER_QUEUE_BATCHES);
         let bell = self.bell.clone();
         let followed = source.follow(start.clone(), sender, Arc::new(move || bell.ring()));

@@ -11,7 +11,10 @@ impl Database {
         let name = |id| catalog.get(id).map_or_else(String::new, |entry| entry.name.clone());
         let sources = self.ingest.status();
         let of_sources = |value: &dyn Fn(&super::ingest::SourceStatus) -> f64| -> Vec<Sample> {
-            let sample = |source: &super::ingest::SourceStatus| Sample { labels: vec![("source", name(source.id))], value: value(source) };
+            let sample = |source: &super::ingest::SourceStatus| Sample {
+                labels: vec![("source", name(source.id))],
+                value: value(source),
+            };
             sources.iter().map(sample).collect()
         };
         let readable = self.timeline.readable();
@@ -26,17 +29,46 @@ impl Database {
         let rows: usize = arrangements.iter().map(|arrangement| arrangement.rows).sum();
         let one = |value: f64| vec![Sample { labels: vec![], value }];
         vec![
-            metric("millrace_source_records_total", "Records read from a source.", MetricKind::Counter, of_sources(&|source| source.records as f64)),
-            metric("millrace_source_errors", "Undecodable records that are kept for a source.", MetricKind::Gauge, of_sources(&|source| source.errors as f64)),
-            metric("millrace_source_lag_records", "Records that a source has and that are not read yet.", MetricKind::Gauge, of_sources(&|source| source.lag.unwrap_or(0) as f64)),
-            metric("millrace_view_lag_seconds", "How far a view is behind the newest timestamp.", MetricKind::Gauge, lag.collect()),
+            metric(
+                "millrace_source_records_total",
+                "Records read from a source.",
+                MetricKind::Counter,
+                of_sources(&|source| source.records as f64),
+            ),
+            metric(
+                "millrace_source_errors",
+                "Undecodable records that are kept for a source.",
+                MetricKind::Gauge,
+                of_sources(&|source| source.errors as f64),
+            ),
+            metric(
+                "millrace_source_lag_records",
+                "Records that a source has and that are not read yet.",
+                MetricKind::Gauge,
+                of_sources(&|source| source.lag.unwrap_or(0) as f64),
+            ),
+            metric(
+                "millrace_view_lag_seconds",
+                "How far a view is behind the newest timestamp.",
+                MetricKind::Gauge,
+                lag.collect(),
+            ),
             metric("millrace_arrangement_bytes", "Memory of all arrangements.", MetricKind::Gauge, one(bytes as f64)),
-            metric("millrace_arrangement_rows", "Updates held in all arrangements.", MetricKind::Gauge, one(rows as f64)),
-            metric("millrace_backlog_bytes", "Bytes that were given a timestamp and are not finished.", MetricKind::Gauge, one(self.runtime.backlog() as f64)),
+            metric(
+                "millrace_arrangement_rows",
+                "Updates held in all arrangements.",
+                MetricKind::Gauge,
+                one(rows as f64),
+            ),
+            metric(
+                "millrace_backlog_bytes",
+                "Bytes that were given a timestamp and are not finished.",
+                MetricKind::Gauge,
+                one(self.runtime.backlog() as f64),
+            ),
         ]
     }
 }
-
 
 fn metric(name: &'static str, help: &'static str, kind: MetricKind, samples: Vec<Sample>) -> Metric {
     Metric { name, help, kind, samples }

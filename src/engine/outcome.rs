@@ -49,7 +49,9 @@ impl Outcome {
     pub fn text<const N: usize>(names: [&str; N], cells: Vec<[String; N]>, verb: &'static str) -> Result<Outcome> {
         let columns = Relation::new(names.map(|name| Column::new(name, SqlType::Text, false)).into());
         let column = |place: usize| -> arrow::array::ArrayRef {
-            std::sync::Arc::new(cells.iter().map(|row| Some(row[place].as_str())).collect::<arrow::array::StringArray>())
+            std::sync::Arc::new(
+                cells.iter().map(|row| Some(row[place].as_str())).collect::<arrow::array::StringArray>(),
+            )
         };
         let batch = RecordBatch::try_new(columns.schema(), (0..N).map(column).collect())?;
         Ok(Outcome::rows(columns, vec![batch], verb))

@@ -67,13 +67,7 @@ mod tests {
     use super::*;
 
     fn empty() -> Prepared {
-        Prepared {
-            statement: None,
-            description: Description {
-                parameters: vec![],
-                columns: None,
-            },
-        }
+        Prepared { statement: None, description: Description { parameters: vec![], columns: None } }
     }
 
     #[test]
@@ -85,10 +79,7 @@ mod tests {
         statements.insert("", empty()).unwrap();
         statements.insert("", empty()).unwrap();
         assert!(statements.remove("a") && !statements.remove("a"));
-        assert_eq!(
-            statements.get("a").unwrap_err().state(),
-            SqlState::INVALID_SQL_STATEMENT_NAME
-        );
+        assert_eq!(statements.get("a").unwrap_err().state(), SqlState::INVALID_SQL_STATEMENT_NAME);
         statements.clear();
         assert!(statements.get("").is_err());
     }

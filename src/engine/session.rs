@@ -166,7 +166,9 @@ impl Session {
 
     pub fn transaction_status(&self) -> TransactionStatus {
         match &self.transaction {
-            Some(transaction) if transaction.block == Block::Explicit && transaction.failed => TransactionStatus::Failed,
+            Some(transaction) if transaction.block == Block::Explicit && transaction.failed => {
+                TransactionStatus::Failed
+            }
             Some(transaction) if transaction.block == Block::Explicit => TransactionStatus::InTransaction,
             _ => TransactionStatus::Idle,
         }
@@ -267,7 +269,11 @@ impl Session {
     }
 
     /// Plans something to be run once, with the values of its parameters.
-    pub(super) fn plan_with<T>(&mut self, values: &[ScalarValue], f: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
+    pub(super) fn plan_with<T>(
+        &mut self,
+        values: &[ScalarValue],
+        f: impl FnOnce(&Planner<'_>) -> Result<T>,
+    ) -> Result<T> {
         let context = self.plan_context();
         let catalog = self.transaction().reading_catalog();
         let system = System { catalog: catalog.clone(), process_id: self.process_id };
@@ -275,7 +281,11 @@ impl Session {
     }
 
     /// Plans what the catalog holds as text, as it was planned when it was defined.
-    pub(super) fn plan_stored<T>(&mut self, search_path: &[String], f: impl FnOnce(&Planner<'_>) -> Result<T>) -> Result<T> {
+    pub(super) fn plan_stored<T>(
+        &mut self,
+        search_path: &[String],
+        f: impl FnOnce(&Planner<'_>) -> Result<T>,
+    ) -> Result<T> {
         let context = PlanContext { now: None, search_path: search_path.to_vec(), ..self.plan_context() };
         let catalog = self.transaction().catalog.clone();
         let system = System { catalog: catalog.clone(), process_id: self.process_id };

@@ -285,7 +285,9 @@ fn parse_time_zone(value: &str) -> Option<String> {
 fn parse_isolation(value: &str) -> Option<&'static str> {
     match value.to_lowercase().as_str() {
         "serializable" => Some("serializable"),
-        "strict serializable" | "repeatable read" | "read committed" | "read uncommitted" => Some("strict serializable"),
+        "strict serializable" | "repeatable read" | "read committed" | "read uncommitted" => {
+            Some("strict serializable")
+        }
         _ => None,
     }
 }

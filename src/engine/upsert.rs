@@ -22,7 +22,13 @@ pub struct Resolved {
 }
 
 /// After `rows` have been buffered: fails with 23505 if one of them has a key that another row has too.
-pub async fn check_unique(session: &mut Session, id: ObjectId, table: &Table, key: &[usize], rows: &[RecordBatch]) -> Result<()> {
+pub async fn check_unique(
+    session: &mut Session,
+    id: ObjectId,
+    table: &Table,
+    key: &[usize],
+    rows: &[RecordBatch],
+) -> Result<()> {
     for batch in rows {
         let found = read::find(session, id, table, batch).await?;
         let mut counts = vec![0u32; batch.num_rows()];
@@ -141,7 +147,14 @@ fn key_bytes(rows: &RecordBatch, key: &[usize]) -> Result<Rows> {
     Ok(converter.convert_columns(&columns)?)
 }
 
-fn duplicate(session: &mut Session, id: ObjectId, relation: &Relation, key: &[usize], rows: &RecordBatch, row: usize) -> Error {
+fn duplicate(
+    session: &mut Session,
+    id: ObjectId,
+    relation: &Relation,
+    key: &[usize],
+    rows: &RecordBatch,
+    row: usize,
+) -> Error {
     let table = session.transaction().catalog.get(id).map_or_else(String::new, |entry| entry.name.clone());
     let names: Vec<_> = key.iter().map(|&column| relation.columns[column].name.as_str()).collect();
     let values = key.iter().map(|&column| {

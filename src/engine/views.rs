@@ -36,7 +36,13 @@ impl Views {
     }
 
     /// Begins to keep track of a view and to feed it the history of each append source that it reads.
-    pub fn start(&self, runtime: &Arc<Runtime>, id: ObjectId, as_of: Time, histories: Vec<(ObjectId, Result<History>)>) {
+    pub fn start(
+        &self,
+        runtime: &Arc<Runtime>,
+        id: ObjectId,
+        as_of: Time,
+        histories: Vec<(ObjectId, Result<History>)>,
+    ) {
         let view = Arc::new(RunningView::default());
         self.running.lock().expect("no panic while holding the views").insert(id, view.clone());
         for (input, history) in histories {

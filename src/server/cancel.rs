@@ -37,12 +37,7 @@ impl Cancels {
             }
         };
         sessions.by_process_id.insert(process_id, (key.clone(), flag.clone()));
-        Registration {
-            cancels: self.clone(),
-            process_id,
-            key,
-            flag,
-        }
+        Registration { cancels: self.clone(), process_id, key, flag }
     }
 
     /// Cancels what the session is doing now, if the key is its key; says nothing about whether it was.
@@ -137,10 +132,7 @@ fn random_key(len: usize) -> Bytes {
 
 /// Compares without stopping at the first difference, whose place the time taken would tell.
 fn same_key(expected: &[u8], given: &[u8]) -> bool {
-    let difference = expected
-        .iter()
-        .zip(given)
-        .fold(0, |difference, (left, right)| difference | (left ^ right));
+    let difference = expected.iter().zip(given).fold(0, |difference, (left, right)| difference | (left ^ right));
     expected.len() == given.len() && std::hint::black_box(difference) == 0
 }
 
@@ -158,10 +150,7 @@ mod tests {
 
         cancels.cancel(session.process_id, &session.key);
         session.flag.begin();
-        assert!(
-            session.flag.requested().now_or_never().is_none(),
-            "a request between statements is forgotten"
-        );
+        assert!(session.flag.requested().now_or_never().is_none(), "a request between statements is forgotten");
 
         cancels.cancel(session.process_id, &session.key[1..]);
         cancels.cancel(session.process_id, &[0; LONG_KEY_LEN]);
@@ -170,18 +159,12 @@ mod tests {
 
         cancels.cancel(session.process_id, &session.key);
         assert!(session.flag.requested().now_or_never().is_some());
-        assert!(
-            session.flag.requested().now_or_never().is_none(),
-            "one request cancels once"
-        );
+        assert!(session.flag.requested().now_or_never().is_none(), "one request cancels once");
 
         cancels.cancel(session.process_id, &session.key);
         session.flag.end();
         session.flag.begin();
-        assert!(
-            session.flag.requested().now_or_never().is_none(),
-            "a late request does not hit the next statement"
-        );
+        assert!(session.flag.requested().now_or_never().is_none(), "a late request does not hit the next statement");
     }
 
     #[test]

@@ -45,11 +45,7 @@ impl Connection {
     /// Answers one message of the extended protocol.
     pub async fn extended(&mut self, request: Request) -> Result<(), Failure> {
         match request {
-            Request::Parse {
-                name,
-                text,
-                parameter_oids,
-            } => self.parse(&name, &text, &parameter_oids).await,
+            Request::Parse { name, text, parameter_oids } => self.parse(&name, &text, &parameter_oids).await,
             Request::Bind(bind) => self.bind(bind),
             Request::Describe(Target::Statement(name)) => self.describe_statement(&name),
             Request::Describe(Target::Portal(name)) => self.describe_portal(&name),
@@ -71,26 +67,16 @@ impl Connection {
             let message = format!("prepared statement \"{name}\" already exists");
             return Err(Error::new(SqlState::DUPLICATE_PREPARED_STATEMENT, message).into());
         }
-        let declared = parameter_oids
-            .iter()
-            .map(|&oid| declared_type(oid))
-            .collect::<Result<Vec<_>>>()?;
+        let declared = parameter_oids.iter().map(|&oid| declared_type(oid)).collect::<Result<Vec<_>>>()?;
         let statements = guard(|| self.session.parse(text))?;
         let prepared = match <[Statement; 1]>::try_from(statements) {
             Ok([statement]) => {
                 let description = self.watch.run(self.session.describe(&statement, &declared)).await??;
-                Prepared {
-                    statement: Some(statement),
-                    description,
-                }
+                Prepared { statement: Some(statement), description }
             }
-            Err(none) if none.is_empty() => Prepared {
-                statement: None,
-                description: Description {
-                    parameters: vec![],
-                    columns: None,
-                },
-            },
+            Err(none) if none.is_empty() => {
+                Prepared { statement: None, description: Description { parameters: vec![], columns: None } }
+            }
             Err(_) => {
                 let message = "cannot insert multiple commands into a prepared statement";
                 return Err(Error::new(SqlState::SYNTAX_ERROR, message).into());
@@ -119,21 +105,12 @@ impl Connection {
                 guard(|| parameter(value.as_deref(), sql_type, format, &style, index + 1))
             })
             .collect::<Result<Vec<_>>>()?;
-        let columns = prepared
-            .description
-            .columns
-            .as_ref()
-            .map_or(0, |columns| columns.columns.len());
+        let columns = prepared.description.columns.as_ref().map_or(0, |columns| columns.columns.len());
         let formats = match columns {
             0 => vec![],
             _ => Format::expand(&bind.result_formats, columns, "result column")?,
         };
-        let portal = Portal {
-            prepared,
-            parameters,
-            formats,
-            state: PortalState::Bound,
-        };
+        let portal = Portal { prepared, parameters, formats, state: PortalState::Bound };
         let is_full = self.portals.len() >= PORTALS_MAX;
         match self.portals.entry(bind.portal) {
             Entry::Occupied(mut taken) if taken.key().is_empty() => drop(taken.insert(portal)),
@@ -157,9 +134,7 @@ impl Connection {
         let prepared = self.session.prepared().get(name)?;
         self.replies.parameter_description(&prepared.description.parameters);
         match &prepared.description.columns {
-            Some(columns) => self
-                .replies
-                .row_description(columns, &vec![Format::Text; columns.columns.len()]),
+            Some(columns) => self.replies.row_description(columns, &vec![Format::Text; columns.columns.len()]),
             None => self.replies.no_data(),
         }
         Ok(())
@@ -176,8 +151,7 @@ impl Connection {
         let Some(columns) = self.session.cursor(name) else {
             return Err(no_portal(name).into());
         };
-        self.replies
-            .row_description(&columns, &vec![Format::Text; columns.columns.len()]);
+        self.replies.row_description(&columns, &vec![Format::Text; columns.columns.len()]);
         Ok(())
     }
 
@@ -201,11 +175,7 @@ impl Connection {
         }
         if let PortalState::Open(rows) = &mut portal.state {
             let style = self.style();
-            let mut wire = Wire {
-                watch: &mut self.watch,
-                replies: &mut self.replies,
-                style: &style,
-            };
+            let mut wire = Wire { watch: &mut self.watch, replies: &mut self.replies, style: &style };
             let verb = rows.verb;
             match rows.send(&mut wire, &portal.formats, row_limit).await? {
                 Sent::Some(_) => self.replies.portal_suspended(),
@@ -264,22 +234,13 @@ fn declared_type(oid: u32) -> Result<Option<SqlType>> {
         // An OID has no length, and a client that says character means any.
         Some(SqlType::Char(_)) => Ok(Some(SqlType::Text)),
         Some(known) => Ok(Some(known)),
-        None => Err(Error::new(
-            SqlState::UNDEFINED_OBJECT,
-            format!("type with OID {oid} does not exist"),
-        )),
+        None => Err(Error::new(SqlState::UNDEFINED_OBJECT, format!("type with OID {oid} does not exist"))),
     }
 }
 
 /// The client reads rows as they were described when the statement was parsed; a table may have changed since.
 fn check_columns(described: &Description, given: &Relation) -> Result<()> {
-    let types = |columns: &Relation| {
-        columns
-            .columns
-            .iter()
-            .map(|column| column.sql_type.clone())
-            .collect::<Vec<_>>()
-    };
+    let types = |columns: &Relation| columns.columns.iter().map(|column| column.sql_type.clone()).collect::<Vec<_>>();
     match &described.columns {
         Some(columns) if types(columns) == types(given) => Ok(()),
         _ => {
@@ -302,23 +263,14 @@ mod tests {
         assert_eq!(declared_type(0).unwrap(), None);
         assert_eq!(declared_type(705).unwrap(), None);
         assert_eq!(declared_type(23).unwrap(), Some(SqlType::Int4));
-        assert_eq!(
-            declared_type(1007).unwrap(),
-            Some(SqlType::Array(Box::new(SqlType::Int4)))
-        );
-        assert_eq!(
-            declared_type(4_000_000).unwrap_err().state(),
-            SqlState::UNDEFINED_OBJECT
-        );
+        assert_eq!(declared_type(1007).unwrap(), Some(SqlType::Array(Box::new(SqlType::Int4))));
+        assert_eq!(declared_type(4_000_000).unwrap_err().state(), SqlState::UNDEFINED_OBJECT);
     }
 
     #[test]
     fn rows_of_other_types_than_described_are_refused() {
         let columns = |sql_type| Relation::new(vec![Column::new("a", sql_type, true)]);
-        let described = Description {
-            parameters: vec![],
-            columns: Some(columns(SqlType::Int4)),
-        };
+        let described = Description { parameters: vec![], columns: Some(columns(SqlType::Int4)) };
         assert!(check_columns(&described, &columns(SqlType::Int4)).is_ok());
         let error = check_columns(&described, &columns(SqlType::Int8)).unwrap_err();
         assert_eq!(error.state(), SqlState::FEATURE_NOT_SUPPORTED);

@@ -58,10 +58,7 @@ pub(super) fn end_of(interrupt: Interrupt) -> End {
 }
 
 fn shutting_down() -> Error {
-    Error::new(
-        SqlState::ADMIN_SHUTDOWN,
-        "terminating connection due to administrator command",
-    )
+    Error::new(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
 }
 
 pub(super) fn idle_too_long() -> Error {

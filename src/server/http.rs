@@ -81,14 +81,8 @@ mod tests {
             help: "Rows of a view.",
             kind: MetricKind::Gauge,
             samples: vec![
-                Sample {
-                    labels: vec![("view", "a\"b".into()), ("schema", "public".into())],
-                    value: 3.0,
-                },
-                Sample {
-                    labels: vec![],
-                    value: 0.5,
-                },
+                Sample { labels: vec![("view", "a\"b".into()), ("schema", "public".into())], value: 3.0 },
+                Sample { labels: vec![], value: 0.5 },
             ],
         }];
         let expected = "# HELP millrace_view_rows Rows of a view.\n# TYPE millrace_view_rows gauge\n\

@@ -58,11 +58,7 @@ pub fn refuse_open_trust(address: SocketAddr, insecure_trust: bool) -> Result<()
 impl Listener {
     pub async fn bind(address: SocketAddr, limits: Limits) -> Result<Listener> {
         let listen = || {
-            let socket = if address.is_ipv4() {
-                TcpSocket::new_v4()
-            } else {
-                TcpSocket::new_v6()
-            }?;
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
             socket.set_reuseaddr(true)?;
             socket.bind(address)?;
             socket.listen(BACKLOG)
@@ -156,9 +152,7 @@ pub(super) struct Slot {
 
 impl Slots {
     fn new(count: usize) -> Self {
-        Slots {
-            free: Arc::new(Semaphore::new(count)),
-        }
+        Slots { free: Arc::new(Semaphore::new(count)) }
     }
 
     /// 53300 if there is none.

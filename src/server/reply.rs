@@ -41,10 +41,7 @@ pub(super) enum Weight {
 
 impl Replies {
     pub fn new(socket: Box<dyn AsyncWrite + Send + Unpin>) -> Self {
-        Replies {
-            socket,
-            buffer: BytesMut::with_capacity(REPLY_BYTES),
-        }
+        Replies { socket, buffer: BytesMut::with_capacity(REPLY_BYTES) }
     }
 
     /// Writes what was gathered. When dropped halfway, what is left stays for the next flush.
@@ -152,15 +149,7 @@ impl Replies {
         let fields = columns.columns.iter().zip(formats).map(|(column, format)| {
             let sql_type = &column.sql_type;
             let name = column.name.replace('\0', "");
-            FieldDescription::new(
-                name,
-                0,
-                0,
-                sql_type.oid(),
-                sql_type.wire_len(),
-                sql_type.typmod(),
-                format.code(),
-            )
+            FieldDescription::new(name, 0, 0, sql_type.oid(), sql_type.wire_len(), sql_type.typmod(), format.code())
         });
         self.put(RowDescription::new(fields.collect()));
     }
@@ -230,9 +219,7 @@ mod tests {
 
     #[test]
     fn an_error_carries_severity_state_and_everything_that_helps() {
-        let error = Error::new(SqlState::UNDEFINED_COLUMN, "column \"x\" does not exist")
-            .with_hint("Try \"y\".")
-            .at(8);
+        let error = Error::new(SqlState::UNDEFINED_COLUMN, "column \"x\" does not exist").with_hint("Try \"y\".").at(8);
         let mut buffer = BytesMut::new();
         put_error(&mut buffer, Weight::Error, &error);
         let fields = b"SERROR\0VERROR\0C42703\0Mcolumn \"x\" does not exist\0HTry \"y\".\0P8\0\0";

@@ -83,10 +83,7 @@ impl Format {
             [] => Ok(vec![Format::Text; count]),
             [all] => Ok(vec![*all; count]),
             each if each.len() == count => Ok(each.to_vec()),
-            each => Err(violation(format!(
-                "bind message has {} {what} formats but {count} {what}s",
-                each.len()
-            ))),
+            each => Err(violation(format!("bind message has {} {what} formats but {count} {what}s", each.len()))),
         }
     }
 }
@@ -101,9 +98,7 @@ pub(super) fn next_request(buffer: &mut BytesMut) -> Result<Option<Request>, Req
         return Ok(None);
     }
     buffer.advance(5);
-    let mut body = Body {
-        rest: buffer.split_to(length - 4).freeze(),
-    };
+    let mut body = Body { rest: buffer.split_to(length - 4).freeze() };
     let request = read(kind, &mut body).and_then(|request| match (&request, body.rest.is_empty()) {
         (Request::FunctionCall, _) | (_, true) => Ok(request),
         (_, false) => Err(violation("invalid message format")),
@@ -139,10 +134,7 @@ pub(super) enum Recovery {
 
 /// Kind and length (which counts itself) of the frame at the head of the buffer.
 fn frame(buffer: &[u8]) -> Result<Option<(u8, usize)>, RequestError> {
-    let fatal = |error| RequestError {
-        error,
-        recovery: Recovery::Impossible,
-    };
+    let fatal = |error| RequestError { error, recovery: Recovery::Impossible };
     let Some(&kind) = buffer.first() else { return Ok(None) };
     let length_max = match kind {
         b'Q' | b'P' | b'B' | b'd' | b'F' => LONG_MESSAGE_BYTES_MAX,
@@ -176,10 +168,7 @@ fn read(kind: u8, body: &mut Body) -> Result<Request> {
         b'E' => {
             let portal = body.string()?;
             let row_limit = body.int4()?;
-            Request::Execute {
-                portal,
-                row_limit: usize::try_from(row_limit).unwrap_or(0),
-            }
+            Request::Execute { portal, row_limit: usize::try_from(row_limit).unwrap_or(0) }
         }
         b'H' => Request::Flush,
         b'S' => Request::Sync,
@@ -193,14 +182,8 @@ fn read(kind: u8, body: &mut Body) -> Result<Request> {
 
 fn read_parse(body: &mut Body) -> Result<Request> {
     let (name, text) = (body.string()?, body.string()?);
-    let parameter_oids = (0..body.count()?)
-        .map(|_| body.int4().map(|oid| oid as u32))
-        .collect::<Result<_>>()?;
-    Ok(Request::Parse {
-        name,
-        text,
-        parameter_oids,
-    })
+    let parameter_oids = (0..body.count()?).map(|_| body.int4().map(|oid| oid as u32)).collect::<Result<_>>()?;
+    Ok(Request::Parse { name, text, parameter_oids })
 }
 
 fn read_bind(body: &mut Body) -> Result<Bind> {
@@ -208,13 +191,7 @@ fn read_bind(body: &mut Body) -> Result<Bind> {
     let parameter_formats = body.formats()?;
     let parameters = (0..body.count()?).map(|_| body.value()).collect::<Result<_>>()?;
     let result_formats = body.formats()?;
-    Ok(Bind {
-        portal,
-        statement,
-        parameter_formats,
-        parameters,
-        result_formats,
-    })
+    Ok(Bind { portal, statement, parameter_formats, parameters, result_formats })
 }
 
 fn read_target(body: &mut Body) -> Result<Target> {
@@ -286,10 +263,7 @@ pub(super) fn utf8(bytes: &[u8]) -> Result<&str> {
     std::str::from_utf8(bytes).map_err(|error| {
         let from = error.valid_up_to();
         let count = error.error_len().unwrap_or(bytes.len() - from).max(1);
-        let shown: Vec<String> = bytes[from..from + count]
-            .iter()
-            .map(|byte| format!("0x{byte:02x}"))
-            .collect();
+        let shown: Vec<String> = bytes[from..from + count].iter().map(|byte| format!("0x{byte:02x}")).collect();
         let message = format!("invalid byte sequence for encoding \"UTF8\": {}", shown.join(" "));
         Error::new(SqlState::INVALID_BYTE_SEQUENCE, message)
     })
@@ -320,10 +294,7 @@ mod tests {
             let mut part = BytesMut::from(&whole[..cut]);
             assert!(next_request(&mut part).unwrap().is_none(), "{cut} bytes are no message");
         }
-        assert_eq!(
-            next_request(&mut buffer).unwrap(),
-            Some(Request::Query("select 1".into()))
-        );
+        assert_eq!(next_request(&mut buffer).unwrap(), Some(Request::Query("select 1".into())));
         assert!(sync_is_next(&buffer));
         assert_eq!(next_request(&mut buffer).unwrap(), Some(Request::Sync));
         assert!(next_request(&mut buffer).unwrap().is_none());
@@ -359,37 +330,13 @@ mod tests {
             let error = next_request(&mut bytes).unwrap_err();
             (error.error.state(), error.recovery)
         };
-        assert_eq!(
-            code(BytesMut::from(&b"?\0\0\0\x04"[..])),
-            (SqlState::PROTOCOL_VIOLATION, Recovery::Impossible)
-        );
-        assert_eq!(
-            code(BytesMut::from(&b"Q\0\0\0\x03"[..])),
-            (SqlState::PROTOCOL_VIOLATION, Recovery::Impossible)
-        );
-        assert_eq!(
-            code(BytesMut::from(&b"Q\xff\0\0\0"[..])),
-            (SqlState::PROTOCOL_VIOLATION, Recovery::Impossible)
-        );
-        assert_eq!(
-            code(BytesMut::from(&b"Q\x7f\0\0\0"[..])),
-            (SqlState::PROGRAM_LIMIT_EXCEEDED, Recovery::Impossible)
-        );
-        assert_eq!(
-            code(BytesMut::from(&b"S\0\0\x7f\0"[..])),
-            (SqlState::PROGRAM_LIMIT_EXCEEDED, Recovery::Impossible)
-        );
-        assert_eq!(
-            code(framed(b'Q', b"select '\xff'\0")),
-            (SqlState::INVALID_BYTE_SEQUENCE, Recovery::Ready)
-        );
-        assert_eq!(
-            code(framed(b'Q', b"no end")),
-            (SqlState::PROTOCOL_VIOLATION, Recovery::Ready)
-        );
-        assert_eq!(
-            code(framed(b'S', b"more")),
-            (SqlState::PROTOCOL_VIOLATION, Recovery::Ready)
-        );
+        assert_eq!(code(BytesMut::from(&b"?\0\0\0\x04"[..])), (SqlState::PROTOCOL_VIOLATION, Recovery::Impossible));
+        assert_eq!(code(BytesMut::from(&b"Q\0\0\0\x03"[..])), (SqlState::PROTOCOL_VIOLATION, Recovery::Impossible));
+        assert_eq!(code(BytesMut::from(&b"Q\xff\0\0\0"[..])), (SqlState::PROTOCOL_VIOLATION, Recovery::Impossible));
+        assert_eq!(code(BytesMut::from(&b"Q\x7f\0\0\0"[..])), (SqlState::PROGRAM_LIMIT_EXCEEDED, Recovery::Impossible));
+        assert_eq!(code(BytesMut::from(&b"S\0\0\x7f\0"[..])), (SqlState::PROGRAM_LIMIT_EXCEEDED, Recovery::Impossible));
+        assert_eq!(code(framed(b'Q', b"select '\xff'\0")), (SqlState::INVALID_BYTE_SEQUENCE, Recovery::Ready));
+        assert_eq!(code(framed(b'Q', b"no end")), (SqlState::PROTOCOL_VIOLATION, Recovery::Ready));
+        assert_eq!(code(framed(b'S', b"more")), (SqlState::PROTOCOL_VIOLATION, Recovery::Ready));
     }
 }

@@ -47,12 +47,7 @@ pub(super) struct Wire<'a> {
 
 impl OpenRows {
     pub fn new(columns: Relation, stream: RowStream, verb: &'static str) -> Self {
-        OpenRows {
-            columns,
-            verb,
-            stream,
-            rest: None,
-        }
+        OpenRows { columns, verb, stream, rest: None }
     }
 
     /// Sends rows, `limit` at most (0 is all).

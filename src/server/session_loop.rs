@@ -30,15 +30,7 @@ pub(super) struct Connection {
 impl Connection {
     pub fn new(session: Session, watch: Watch, replies: Replies, slot: Slot) -> Self {
         let portals = HashMap::new();
-        Connection {
-            session,
-            watch,
-            replies,
-            portals,
-            skips_until_sync: false,
-            in_pipeline: false,
-            _slot: slot,
-        }
+        Connection { session, watch, replies, portals, skips_until_sync: false, in_pipeline: false, _slot: slot }
     }
 
     /// Serves the client until it leaves or must leave.
@@ -150,11 +142,7 @@ impl Connection {
                 self.replies.row_description(&columns, &formats);
                 let mut rows = OpenRows::new(columns, rows, verb);
                 let style = self.style();
-                let mut wire = Wire {
-                    watch: &mut self.watch,
-                    replies: &mut self.replies,
-                    style: &style,
-                };
+                let mut wire = Wire { watch: &mut self.watch, replies: &mut self.replies, style: &style };
                 let (Sent::All(count) | Sent::Some(count)) = rows.send(&mut wire, &formats, 0).await?;
                 Ok(Some(format!("{verb} {count}")))
             }
@@ -171,11 +159,7 @@ impl Connection {
             Outcome::CopyOut { columns, rows, options } => {
                 self.replies.copy_out(columns.columns.len());
                 let style = self.style();
-                let mut wire = Wire {
-                    watch: &mut self.watch,
-                    replies: &mut self.replies,
-                    style: &style,
-                };
+                let mut wire = Wire { watch: &mut self.watch, replies: &mut self.replies, style: &style };
                 let count = send_copy(&mut wire, &columns, rows, &options).await?;
                 Ok(Some(format!("COPY {count}")))
             }
@@ -223,9 +207,7 @@ impl Connection {
         if std::mem::take(&mut self.in_pipeline) {
             self.limit_time();
             let outcome = self.watch.run(self.session.end_implicit(true)).await;
-            let outcome = outcome
-                .map_err(Failure::from)
-                .and_then(|committed| committed.map_err(Failure::from));
+            let outcome = outcome.map_err(Failure::from).and_then(|committed| committed.map_err(Failure::from));
             self.settle(outcome).await?;
         }
         self.finish().await
@@ -266,10 +248,7 @@ impl Connection {
     }
 
     fn timeout(&self, setting: &str) -> Option<Duration> {
-        self.session
-            .setting(setting)
-            .and_then(|value| duration_of(&value))
-            .filter(|timeout| !timeout.is_zero())
+        self.session.setting(setting).and_then(|value| duration_of(&value)).filter(|timeout| !timeout.is_zero())
     }
 
     pub fn style(&self) -> TextStyle {
@@ -306,14 +285,7 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_show_prints_them() {
-        let cases = [
-            ("0", 0),
-            ("250", 250),
-            ("250ms", 250),
-            ("5s", 5_000),
-            ("2min", 120_000),
-            ("1h", 3_600_000),
-        ];
+        let cases = [("0", 0), ("250", 250), ("250ms", 250), ("5s", 5_000), ("2min", 120_000), ("1h", 3_600_000)];
         for (text, millis) in cases {
             assert_eq!(duration_of(text), Some(Duration::from_millis(millis)), "{text}");
         }

@@ -62,12 +62,7 @@ impl Reception {
         let parts = framed.into_parts();
         let (reader, writer) = tokio::io::split(parts.io);
         let replies = Replies::new(Box::new(writer));
-        Ok(Some(Guest {
-            packet,
-            socket: Box::new(reader),
-            received: parts.read_buf,
-            replies,
-        }))
+        Ok(Some(Guest { packet, socket: Box::new(reader), received: parts.read_buf, replies }))
     }
 
     /// Makes a session for the client, or tells it why not.
@@ -82,9 +77,7 @@ impl Reception {
             }
         };
         guest.replies.authentication_ok();
-        guest
-            .replies
-            .backend_key(registration.process_id, registration.key.clone());
+        guest.replies.backend_key(registration.process_id, registration.key.clone());
         let watch = Watch::new(guest.socket, guest.received, registration, self.shutdown.clone());
         Ok(Some(Connection::new(session, watch, guest.replies, slot)))
     }
@@ -107,18 +100,9 @@ fn negotiate(packet: &Startup, replies: &mut Replies) -> Result<u16> {
         return Err(Error::unsupported(message));
     }
     let asked = packet.protocol_number_minor;
-    let known = MINOR_VERSIONS
-        .iter()
-        .rev()
-        .find(|&&known| known <= asked)
-        .copied()
-        .unwrap_or_default();
-    let unknown_options: Vec<String> = packet
-        .parameters
-        .keys()
-        .filter(|name| name.starts_with(PROTOCOL_OPTION_PREFIX))
-        .cloned()
-        .collect();
+    let known = MINOR_VERSIONS.iter().rev().find(|&&known| known <= asked).copied().unwrap_or_default();
+    let unknown_options: Vec<String> =
+        packet.parameters.keys().filter(|name| name.starts_with(PROTOCOL_OPTION_PREFIX)).cloned().collect();
     if known != asked || !unknown_options.is_empty() {
         replies.negotiate_protocol(3 << 16 | i32::from(known), unknown_options);
     }
@@ -126,15 +110,9 @@ fn negotiate(packet: &Startup, replies: &mut Replies) -> Result<u16> {
 }
 
 fn session_options(packet: &Startup, process_id: i32) -> Result<SessionOptions> {
-    let mut options = SessionOptions {
-        process_id,
-        ..SessionOptions::default()
-    };
+    let mut options = SessionOptions { process_id, ..SessionOptions::default() };
     for (name, value) in &packet.parameters {
-        if [name, value]
-            .iter()
-            .any(|text| text.contains(char::REPLACEMENT_CHARACTER))
-        {
+        if [name, value].iter().any(|text| text.contains(char::REPLACEMENT_CHARACTER)) {
             let message = "invalid byte sequence for encoding \"UTF8\" in the startup packet";
             return Err(Error::new(SqlState::INVALID_BYTE_SEQUENCE, message));
         }
@@ -166,16 +144,11 @@ fn command_line_settings(text: &str) -> Result<Vec<(String, String)>> {
     let mut words = split_words(text).into_iter();
     let mut settings = Vec::new();
     while let Some(word) = words.next() {
-        let setting = match word
-            .strip_prefix("--")
-            .or(word.strip_prefix("-c").filter(|rest| !rest.is_empty()))
-        {
+        let setting = match word.strip_prefix("--").or(word.strip_prefix("-c").filter(|rest| !rest.is_empty())) {
             Some(setting) => setting.to_string(),
             None if word == "-c" => words.next().ok_or_else(|| violation("option -c needs name=value"))?,
             None => {
-                return Err(violation(format!(
-                    "invalid command-line argument for server process: {word}"
-                )));
+                return Err(violation(format!("invalid command-line argument for server process: {word}")));
             }
         };
         let Some((name, value)) = setting.split_once('=') else {
@@ -207,10 +180,7 @@ mod tests {
 
     fn packet(parameters: &[(&str, &str)]) -> Startup {
         let mut packet = Startup::new();
-        packet.parameters = parameters
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .collect();
+        packet.parameters = parameters.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         packet
     }
 
@@ -227,15 +197,9 @@ mod tests {
     #[test]
     fn the_database_is_called_as_the_user_if_nothing_else_is_said() {
         let options = session_options(&packet(&[("user", "millrace"), ("application_name", "psql")]), 7).unwrap();
-        assert_eq!(
-            (options.user.as_str(), options.database.as_str(), options.process_id),
-            ("millrace", "millrace", 7)
-        );
+        assert_eq!((options.user.as_str(), options.database.as_str(), options.process_id), ("millrace", "millrace", 7));
         assert_eq!(options.settings, [("application_name".to_string(), "psql".to_string())]);
-        assert_eq!(
-            session_options(&packet(&[]), 7).unwrap_err().state(),
-            SqlState::INVALID_AUTHORIZATION
-        );
+        assert_eq!(session_options(&packet(&[]), 7).unwrap_err().state(), SqlState::INVALID_AUTHORIZATION);
         let replication = packet(&[("user", "millrace"), ("replication", "database")]);
         assert!(session_options(&replication, 7).is_err());
     }

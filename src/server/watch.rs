@@ -52,14 +52,7 @@ impl Watch {
         shutdown: watch::Receiver<bool>,
     ) -> Self {
         let cancel = registration.flag.clone();
-        Watch {
-            socket,
-            buffer,
-            cancel,
-            _registration: registration,
-            shutdown,
-            deadline: None,
-        }
+        Watch { socket, buffer, cancel, _registration: registration, shutdown, deadline: None }
     }
 
     /// From now on cancel requests are meant for what is being done.
@@ -157,20 +150,11 @@ async fn passed(deadline: Option<Instant>) {
 
 /// What a client is told of a panic; the log has its message and place from the panic hook.
 fn fault(panic: &(dyn Any + Send)) -> Error {
-    let said = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or(panic.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(
-        panic = said.unwrap_or("(no message)"),
-        "a statement failed by a fault of the server"
-    );
-    Error::new(
-        SqlState::INTERNAL_ERROR,
-        "the statement failed by a fault of the server",
-    )
-    .with_detail(said.unwrap_or("The fault gave no message."))
-    .with_hint("Please report it with the statement and the server's log.")
+    let said = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = said.unwrap_or("(no message)"), "a statement failed by a fault of the server");
+    Error::new(SqlState::INTERNAL_ERROR, "the statement failed by a fault of the server")
+        .with_detail(said.unwrap_or("The fault gave no message."))
+        .with_hint("Please report it with the statement and the server's log.")
 }
 
 #[cfg(test)]
@@ -194,13 +178,7 @@ mod tests {
         let (process_id, key) = (registration.process_id, registration.key.clone());
         let (stop, shutdown) = watch::channel(false);
         let watch = Watch::new(Box::new(socket), BytesMut::new(), registration, shutdown);
-        Watched {
-            watch,
-            cancels,
-            process_id,
-            key,
-            stop,
-        }
+        Watched { watch, cancels, process_id, key, stop }
     }
 
     async fn never() -> Result<()> {
@@ -210,13 +188,7 @@ mod tests {
     #[tokio::test]
     async fn each_interrupt_drops_the_work() {
         let (mut client, socket) = tokio::io::duplex(1 << 10);
-        let Watched {
-            mut watch,
-            cancels,
-            process_id,
-            key,
-            stop,
-        } = watch_over(socket);
+        let Watched { mut watch, cancels, process_id, key, stop } = watch_over(socket);
         watch.begin();
         cancels.cancel(process_id, &key);
         assert!(matches!(watch.run(never()).await, Err(Interrupt::Cancelled)));
@@ -240,9 +212,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_error_of_the_statement() {
         let (_client, socket) = tokio::io::duplex(1 << 10);
-        let Watched {
-            mut watch, stop: _stop, ..
-        } = watch_over(socket);
+        let Watched { mut watch, stop: _stop, .. } = watch_over(socket);
         let outcome: Result<()> = watch.run(async { panic!("seven") }).await.unwrap();
         assert_eq!(outcome.unwrap_err().state(), SqlState::INTERNAL_ERROR);
         assert_eq!(guard::<()>(|| panic!("eight")).unwrap_err().detail(), Some("eight"));

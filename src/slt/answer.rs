@@ -34,10 +34,7 @@ impl Expected<'_> {
         let mut expected: Vec<String> = self.lines.iter().map(|line| line.trim_end().to_string()).collect();
         let mut got = printed(rows);
         if self.types.contains(&DefaultColumnType::FloatingPoint) {
-            expected
-                .iter_mut()
-                .chain(&mut got)
-                .for_each(|line| *line = without_display_scale(line));
+            expected.iter_mut().chain(&mut got).for_each(|line| *line = without_display_scale(line));
         }
         if self.sort != SortMode::NoSort {
             expected.sort();
@@ -60,22 +57,12 @@ impl Expected<'_> {
         {
             let text: String = values.iter().flat_map(|value| [value.as_str(), "\n"]).collect();
             let hash = format!("{} values hashing to {:x}", values.len(), md5::compute(text));
-            return if hash == *line {
-                Ok(())
-            } else {
-                Err(Difference {
-                    expected: vec![line.clone()],
-                    got: values,
-                })
-            };
+            return if hash == *line { Ok(()) } else { Err(Difference { expected: vec![line.clone()], got: values }) };
         }
         if values == self.lines || self.same_but_for_ties(&got, order) {
             return Ok(());
         }
-        Err(Difference {
-            expected: self.lines.to_vec(),
-            got: values,
-        })
+        Err(Difference { expected: self.lines.to_vec(), got: values })
     }
 
     /// Ties may be broken either way: the rows must be the same, and so must the sequence of what they are ordered by.
@@ -92,10 +79,7 @@ impl Expected<'_> {
     /// A row's values as sqlite prints them for the letters of the record.
     fn values(&self, row: &[Option<String>]) -> Vec<String> {
         let letter = |column: usize| self.types.get(column).unwrap_or(&DefaultColumnType::Any);
-        row.iter()
-            .enumerate()
-            .map(|(column, value)| value_of(letter(column), value.as_deref()))
-            .collect()
+        row.iter().enumerate().map(|(column, value)| value_of(letter(column), value.as_deref())).collect()
     }
 }
 
@@ -115,19 +99,14 @@ pub fn same_rows(left: &Rows, right: &Rows, order: &Order) -> Result<(), Differe
     if in_order && same_multiset(&left.rows, &right.rows) {
         return Ok(());
     }
-    Err(Difference {
-        expected: printed(left),
-        got: printed(right),
-    })
+    Err(Difference { expected: printed(left), got: printed(right) })
 }
 
 /// A line whose decimal fractions have no trailing zeros, and long ones no more than [`SIGNIFICANT_DIGITS`] digits: how
 /// many digits of a quotient a numeric keeps and shows is PostgreSQL's affair (docs/semantics.md).
 fn without_display_scale(line: &str) -> String {
-    let words: Vec<String> = line
-        .split(' ')
-        .map(|word| plain_decimal(word).unwrap_or_else(|| word.to_string()))
-        .collect();
+    let words: Vec<String> =
+        line.split(' ').map(|word| plain_decimal(word).unwrap_or_else(|| word.to_string())).collect();
     words.join(" ")
 }
 
@@ -162,9 +141,7 @@ fn rounded(whole: &str, magnitude: &str, fraction: &str) -> String {
         _ => 0,
     };
     let before = if magnitude == "0" { 0 } else { magnitude.len() };
-    let kept = (SIGNIFICANT_DIGITS + leading)
-        .saturating_sub(before)
-        .min(fraction.len());
+    let kept = (SIGNIFICANT_DIGITS + leading).saturating_sub(before).min(fraction.len());
     let mut all = format!("{whole}{}", &fraction[..kept]).into_bytes();
     if fraction.as_bytes().get(kept).is_some_and(|digit| *digit >= b'5') {
         round_up(&mut all);
@@ -172,11 +149,7 @@ fn rounded(whole: &str, magnitude: &str, fraction: &str) -> String {
     let text = String::from_utf8(all).expect("digits and a sign");
     let (whole, fraction) = text.split_at(text.len() - kept);
     let fraction = fraction.trim_end_matches('0');
-    if fraction.is_empty() {
-        whole.to_string()
-    } else {
-        format!("{whole}.{fraction}")
-    }
+    if fraction.is_empty() { whole.to_string() } else { format!("{whole}.{fraction}") }
 }
 
 /// Adds one to the last digit, with its carry.
@@ -193,11 +166,7 @@ fn round_up(digits: &mut Vec<u8>) {
 }
 
 fn same(expected: Vec<String>, got: Vec<String>) -> Result<(), Difference> {
-    if expected == got {
-        Ok(())
-    } else {
-        Err(Difference { expected, got })
-    }
+    if expected == got { Ok(()) } else { Err(Difference { expected, got }) }
 }
 
 fn same_multiset<T: Ord>(left: &[T], right: &[T]) -> bool {
@@ -206,17 +175,11 @@ fn same_multiset<T: Ord>(left: &[T], right: &[T]) -> bool {
         places.sort_by(|&a, &b| rows[a].cmp(&rows[b]));
         places
     };
-    left.len() == right.len()
-        && sorted(left)
-            .into_iter()
-            .zip(sorted(right))
-            .all(|(l, r)| left[l] == right[r])
+    left.len() == right.len() && sorted(left).into_iter().zip(sorted(right)).all(|(l, r)| left[l] == right[r])
 }
 
 fn ordered_by<'a, T>(rows: &'a [Vec<T>], keys: &[(usize, String)]) -> Vec<Vec<Option<&'a T>>> {
-    rows.iter()
-        .map(|row| keys.iter().map(|(column, _)| row.get(*column)).collect())
-        .collect()
+    rows.iter().map(|row| keys.iter().map(|(column, _)| row.get(*column)).collect()).collect()
 }
 
 /// NULL, (empty), and numbers as the letter asks: I without a fraction, R with three digits of it.
@@ -238,9 +201,7 @@ fn integer(value: &str) -> String {
         "t" => "1".to_string(),
         "f" => "0".to_string(),
         _ if value.parse::<i128>().is_ok() => value.to_string(),
-        _ => value
-            .parse::<f64>()
-            .map_or_else(|_| "0".to_string(), |number| (number.trunc() as i64).to_string()),
+        _ => value.parse::<f64>().map_or_else(|_| "0".to_string(), |number| (number.trunc() as i64).to_string()),
     }
 }
 
@@ -249,23 +210,12 @@ mod tests {
     use super::*;
 
     fn rows(values: &[&[Option<&str>]]) -> Rows {
-        let rows: Vec<Vec<_>> = values
-            .iter()
-            .map(|row| row.iter().map(|v| v.map(str::to_string)).collect())
-            .collect();
-        Rows {
-            columns: rows.first().map_or(0, Vec::len),
-            rows,
-        }
+        let rows: Vec<Vec<_>> = values.iter().map(|row| row.iter().map(|v| v.map(str::to_string)).collect()).collect();
+        Rows { columns: rows.first().map_or(0, Vec::len), rows }
     }
 
     fn expected<'a>(style: Style, sort: SortMode, types: &'a [DefaultColumnType], lines: &'a [String]) -> Expected<'a> {
-        Expected {
-            style,
-            types,
-            sort,
-            lines,
-        }
+        Expected { style, types, sort, lines }
     }
 
     #[test]
@@ -279,15 +229,8 @@ mod tests {
         // The hash of "1\n2\n".
         let hash = [format!("2 values hashing to {:x}", md5::compute("1\n2\n"))];
         let expect = expected(Style::Values, SortMode::RowSort, &types[..1], &hash);
-        assert_eq!(
-            expect.compare(&rows(&[&[Some("2")], &[Some("1")]]), &Order::Unordered),
-            Ok(())
-        );
-        assert!(
-            expect
-                .compare(&rows(&[&[Some("2")], &[Some("3")]]), &Order::Unordered)
-                .is_err()
-        );
+        assert_eq!(expect.compare(&rows(&[&[Some("2")], &[Some("1")]]), &Order::Unordered), Ok(()));
+        assert!(expect.compare(&rows(&[&[Some("2")], &[Some("3")]]), &Order::Unordered).is_err());
     }
 
     #[test]
@@ -304,10 +247,7 @@ mod tests {
     #[test]
     fn a_display_scale_is_not_compared() {
         let plain = without_display_scale;
-        assert_eq!(
-            plain("a 1.50 -0.000 3 0.33333333333333333333 x.y"),
-            "a 1.5 0 3 0.333333333333333 x.y"
-        );
+        assert_eq!(plain("a 1.50 -0.000 3 0.33333333333333333333 x.y"), "a 1.5 0 3 0.333333333333333 x.y");
         assert_eq!(plain("-9.99999999999999999 10:00:00.50"), "-10 10:00:00.50");
         assert_eq!(plain("44380984.153846153846"), plain("44380984.1538461538461538"));
         assert_eq!(plain("38.3333333333333333"), plain("38.33333333333334"));

@@ -13,34 +13,17 @@ pub fn compare(text: &Rows, binary: &[Row], order: &Order) -> Result<(), Differe
     let types: Vec<Type> = match binary.first() {
         Some(row) => row.columns().iter().map(|column| column.type_().clone()).collect(),
         None => {
-            return same_rows(
-                text,
-                &Rows {
-                    columns: text.columns,
-                    rows: Vec::new(),
-                },
-                order,
-            );
+            return same_rows(text, &Rows { columns: text.columns, rows: Vec::new() }, order);
         }
     };
-    let decoded = binary
-        .iter()
-        .map(|row| (0..row.len()).map(|column| decode(row, column)).collect())
-        .collect();
+    let decoded = binary.iter().map(|row| (0..row.len()).map(|column| decode(row, column)).collect()).collect();
     let mut plain = text.clone();
     for row in &mut plain.rows {
         for (value, of) in row.iter_mut().zip(&types) {
             *value = value.take().map(|value| canonical(&value, of));
         }
     }
-    same_rows(
-        &plain,
-        &Rows {
-            columns: types.len(),
-            rows: decoded,
-        },
-        order,
-    )
+    same_rows(&plain, &Rows { columns: types.len(), rows: decoded }, order)
 }
 
 /// What stands for a value that is not decoded.
@@ -48,12 +31,8 @@ const OPAQUE: &str = "(not NULL)";
 
 fn canonical(text: &str, of: &Type) -> String {
     match *of {
-        Type::FLOAT8 => text
-            .parse::<f64>()
-            .map_or_else(|_| text.to_string(), |value| value.to_string()),
-        Type::FLOAT4 => text
-            .parse::<f32>()
-            .map_or_else(|_| text.to_string(), |value| value.to_string()),
+        Type::FLOAT8 => text.parse::<f64>().map_or_else(|_| text.to_string(), |value| value.to_string()),
+        Type::FLOAT4 => text.parse::<f32>().map_or_else(|_| text.to_string(), |value| value.to_string()),
         Type::BOOL | Type::INT2 | Type::INT4 | Type::INT8 | Type::TEXT | Type::VARCHAR => text.to_string(),
         _ => OPAQUE.to_string(),
     }

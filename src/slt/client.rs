@@ -56,10 +56,7 @@ impl Client {
         // Notices are read and let go. An error ends the connection, and is then what the next statement is told.
         let mut messages = futures::stream::poll_fn(move |context| connection.poll_message(context));
         tokio::spawn(async move { while let Some(Ok(_)) = messages.next().await {} });
-        Ok(Client {
-            cancel: wire.cancel_token(),
-            wire,
-        })
+        Ok(Client { cancel: wire.cancel_token(), wire })
     }
 
     /// Runs a string of statements with the simple protocol.
@@ -70,15 +67,10 @@ impl Client {
             for message in messages {
                 match message {
                     SimpleQueryMessage::RowDescription(columns) => {
-                        answer.rows = Rows {
-                            columns: columns.len(),
-                            rows: Vec::new(),
-                        };
+                        answer.rows = Rows { columns: columns.len(), rows: Vec::new() };
                     }
                     SimpleQueryMessage::Row(row) => {
-                        let values = (0..row.len())
-                            .map(|column| row.get(column).map(str::to_string))
-                            .collect();
+                        let values = (0..row.len()).map(|column| row.get(column).map(str::to_string)).collect();
                         answer.rows.rows.push(values);
                     }
                     SimpleQueryMessage::CommandComplete(count) => answer.count = count,
@@ -92,13 +84,7 @@ impl Client {
     /// The types of a query's columns, as the extended protocol describes them.
     pub async fn describe(&self, sql: &str) -> Reply<Vec<Type>> {
         let reply = self.limited(self.wire.prepare(sql)).await?;
-        Ok(reply.map(|statement| {
-            statement
-                .columns()
-                .iter()
-                .map(|column| column.type_().clone())
-                .collect()
-        }))
+        Ok(reply.map(|statement| statement.columns().iter().map(|column| column.type_().clone()).collect()))
     }
 
     /// Runs a query with the extended protocol, whose values come in binary.
@@ -115,10 +101,7 @@ impl Client {
         let _ = self.cancel.cancel_query(NoTls).await;
         match timeout(CANCEL_LIMIT, &mut work).await {
             Ok(result) => reply(result),
-            Err(_) => Err(Error::new(
-                SqlState::CONNECTION_FAILURE,
-                "the server neither answers nor cancels",
-            )),
+            Err(_) => Err(Error::new(SqlState::CONNECTION_FAILURE, "the server neither answers nor cancels")),
         }
     }
 }
@@ -129,10 +112,9 @@ fn reply<T>(result: Result<T, tokio_postgres::Error>) -> Reply<T> {
         Err(error) => error,
     };
     match error.as_db_error() {
-        Some(refused) => Ok(Err(Refusal {
-            state: refused.code().code().to_string(),
-            message: refused.message().to_string(),
-        })),
+        Some(refused) => {
+            Ok(Err(Refusal { state: refused.code().code().to_string(), message: refused.message().to_string() }))
+        }
         None => Err(lost(error)),
     }
 }

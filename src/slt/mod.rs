@@ -94,10 +94,7 @@ impl FromStr for Sample {
         let (every, from) = text.split_once('/').unwrap_or((text, "0"));
         match number(every)? {
             0 => Err("every 0th query is no query".to_string()),
-            every => Ok(Sample {
-                every,
-                from: number(from)? % every,
-            }),
+            every => Ok(Sample { every, from: number(from)? % every }),
         }
     }
 }
@@ -127,19 +124,14 @@ async fn run_files(options: Arc<Options>) -> Result<bool> {
             Ok(script) => scripts.push((path, Arc::new(script))),
             Err(error) => {
                 let mut tally = Tally::new(&path.display().to_string(), Mode::OneShot);
-                tally.add(
-                    0,
-                    Verdict::Failed(Failure::new(0, "", format!("the file cannot be run: {error:?}"))),
-                );
+                tally.add(0, Verdict::Failed(Failure::new(0, "", format!("the file cannot be run: {error:?}"))));
                 tallies.push(tally);
             }
         }
     }
     let target = match &options.url {
         Some(config) => Target::Url(Box::new(config.clone())),
-        None => Target::Own {
-            workers: options.workers,
-        },
+        None => Target::Own { workers: options.workers },
     };
     if options.rewrite {
         return rewrite_files(&scripts, &target).await;
@@ -153,19 +145,9 @@ async fn run_files(options: Arc<Options>) -> Result<bool> {
             );
         }
     }
-    let ran: Vec<_> = futures::stream::iter(work)
-        .buffered(options.jobs.max(1))
-        .collect()
-        .await;
-    tallies.extend(
-        ran.into_iter()
-            .map(|tally| tally.expect("running a file does not panic")),
-    );
-    let refusals = if options.strict {
-        Refusals::Fail
-    } else {
-        Refusals::Count
-    };
+    let ran: Vec<_> = futures::stream::iter(work).buffered(options.jobs.max(1)).collect().await;
+    tallies.extend(ran.into_iter().map(|tally| tally.expect("running a file does not panic")));
+    let refusals = if options.strict { Refusals::Fail } else { Refusals::Count };
     Ok(if options.json {
         report::print_json(&tallies, refusals)
     } else {
@@ -180,19 +162,13 @@ fn collect(path: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
         paths.push(path.to_path_buf());
         return Ok(());
     }
-    let mut entries: Vec<PathBuf> = path
-        .read_dir()
-        .map_err(problem)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .collect();
+    let mut entries: Vec<PathBuf> =
+        path.read_dir().map_err(problem)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
     entries.sort();
     for entry in entries {
         if entry.is_dir() {
             collect(&entry, paths)?;
-        } else if entry
-            .extension()
-            .is_some_and(|extension| extension == "slt" || extension == "test")
-        {
+        } else if entry.extension().is_some_and(|extension| extension == "slt" || extension == "test") {
             paths.push(entry);
         }
     }
@@ -204,14 +180,8 @@ async fn run_file(script: &Script, mode: Mode, target: &Target, options: &Option
     let began = Instant::now();
     let mut tally = Tally::new(&script.name, mode);
     let labels: Vec<&str> = target.labels().iter().chain(mode.traits().labels).copied().collect();
-    let steps: Vec<usize> = (0..script.steps.len())
-        .filter(|&step| script.steps[step].applies(&labels))
-        .collect();
-    let queries: Vec<usize> = steps
-        .iter()
-        .copied()
-        .filter(|&step| script.steps[step].is_query())
-        .collect();
+    let steps: Vec<usize> = (0..script.steps.len()).filter(|&step| script.steps[step].applies(&labels)).collect();
+    let queries: Vec<usize> = steps.iter().copied().filter(|&step| script.steps[step].is_query()).collect();
     let queries = match options.sample {
         Some(sample) => queries.into_iter().skip(sample.from).step_by(sample.every).collect(),
         None => queries,
@@ -221,13 +191,7 @@ async fn run_file(script: &Script, mode: Mode, target: &Target, options: &Option
     if passes.is_empty() {
         passes.push_back(Vec::new());
     }
-    let pass = Pass {
-        script,
-        mode,
-        target,
-        options,
-        steps: &steps,
-    };
+    let pass = Pass { script, mode, target, options, steps: &steps };
     let (mut is_first, mut losses) = (true, 0);
     while let Some(selected) = passes.pop_front() {
         let mut result = Tally::new(&script.name, mode);
@@ -244,10 +208,7 @@ async fn run_file(script: &Script, mode: Mode, target: &Target, options: &Option
             Some(error) => {
                 let line = selected.first().map_or(0, |&step| script.steps[step].line);
                 result = Tally::new(&script.name, mode);
-                result.add(
-                    line,
-                    Verdict::Failed(Failure::new(line, script.sql(&selected), format!("{error:?}"))),
-                );
+                result.add(line, Verdict::Failed(Failure::new(line, script.sql(&selected), format!("{error:?}"))));
                 result.lost = selected.len().saturating_sub(1) as u64;
             }
             None => {}

@@ -52,10 +52,7 @@ pub const MODES: &[Traits] = &[
 
 impl Mode {
     pub fn traits(self) -> &'static Traits {
-        MODES
-            .iter()
-            .find(|traits| traits.mode == self)
-            .expect("every mode has its line in the table")
+        MODES.iter().find(|traits| traits.mode == self).expect("every mode has its line in the table")
     }
 }
 
@@ -70,12 +67,7 @@ impl FromStr for Modes {
         if text == "all" {
             return Ok(Modes(MODES.iter().map(|traits| traits.mode).collect()));
         }
-        let find = |name: &str| {
-            MODES
-                .iter()
-                .find(|traits| traits.name == name)
-                .map(|traits| traits.mode)
-        };
+        let find = |name: &str| MODES.iter().find(|traits| traits.name == name).map(|traits| traits.mode);
         let names = || MODES.iter().map(|traits| traits.name).collect::<Vec<_>>().join(", ");
         let modes = text
             .split(',')

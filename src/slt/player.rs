@@ -70,11 +70,7 @@ impl<'a> Player<'a> {
     /// Plays the tasks. An error means that the server or the connection is gone.
     pub async fn play(&mut self, tasks: &[Task], tally: &mut Tally) -> Result<()> {
         if self.mode != Mode::OneShot {
-            let made = self
-                .client(&None)
-                .await?
-                .run(&format!("CREATE SCHEMA {}", view::SCHEMA))
-                .await?;
+            let made = self.client(&None).await?.run(&format!("CREATE SCHEMA {}", view::SCHEMA)).await?;
             made.map_err(|refusal| Error::internal(format!("no schema for the views: {refusal}")))?;
         }
         for task in tasks {
@@ -211,9 +207,7 @@ impl<'a> Player<'a> {
             return Ok(name);
         }
         let current = self.client(connection).await?.run("SELECT current_schema()").await?;
-        let schema = current
-            .ok()
-            .and_then(|answer| answer.rows.rows.first()?.first()?.clone());
+        let schema = current.ok().and_then(|answer| answer.rows.rows.first()?.first()?.clone());
         Ok(format!("{}.{name}", schema.unwrap_or_else(|| "public".to_string())))
     }
 
@@ -277,12 +271,7 @@ impl<'a> Player<'a> {
                 .with_rows(Vec::new(), super::answer::printed(rows)),
             (QueryExpect::Results { .. }, Err(refusal)) => Failure::new(step.line, sql, format!("error: {refusal}")),
             (QueryExpect::Results { types, results, .. }, Ok(rows)) => {
-                let expected = Expected {
-                    style: self.script.style,
-                    types,
-                    sort: *sort,
-                    lines: results,
-                };
+                let expected = Expected { style: self.script.style, types, sort: *sort, lines: results };
                 match expected.compare(rows, &Order::of(sql)) {
                     Ok(()) => return Verdict::Agreed,
                     Err(difference) => Failure::new(step.line, sql, "rows differ from the expected ones")
@@ -364,10 +353,7 @@ impl<'a> Player<'a> {
             let step = &self.script.steps[index];
             if let Err(refusal) = view.drop(&*self.client(&step.connection).await?).await? {
                 let cause = format!("the view could not be dropped: {refusal}");
-                tally.add(
-                    step.line,
-                    Verdict::Failed(Failure::new(step.line, "DROP MATERIALIZED VIEW", cause)),
-                );
+                tally.add(step.line, Verdict::Failed(Failure::new(step.line, "DROP MATERIALIZED VIEW", cause)));
             }
         }
         Ok(())
@@ -394,11 +380,7 @@ impl<'a> Player<'a> {
                     }
                     tally.add(
                         0,
-                        Verdict::Failed(Failure::new(
-                            0,
-                            &sql,
-                            format!("deleting and inserting again: {refusal}"),
-                        )),
+                        Verdict::Failed(Failure::new(0, &sql, format!("deleting and inserting again: {refusal}"))),
                     );
                 }
             }

@@ -45,32 +45,21 @@ impl Sum {
 
 /// Prints the whole report and says whether all is well.
 pub fn print(tallies: &[Tally], refusals: Refusals, failures_shown: usize) -> bool {
-    let failures = tallies
-        .iter()
-        .flat_map(|tally| tally.failures.iter().map(move |failure| (tally, failure)));
+    let failures = tallies.iter().flat_map(|tally| tally.failures.iter().map(move |failure| (tally, failure)));
     let all = failures.clone().count();
     for (tally, failure) in failures.take(failures_shown) {
         print_failure(tally, failure);
     }
     if all > failures_shown {
-        println!(
-            "... and {} more failures (--failures {all} shows them)\n",
-            all - failures_shown
-        );
+        println!("... and {} more failures (--failures {all} shows them)\n", all - failures_shown);
     }
     print_refused(tallies);
     println!("mode          files  statements   queries    agreed   oracle  refused  skipped   failed   seconds");
     let mut total = Sum::default();
     for traits in MODES {
         let mut sum = Sum::default();
-        tallies
-            .iter()
-            .filter(|tally| tally.mode == traits.mode)
-            .for_each(|tally| sum.add(tally));
-        tallies
-            .iter()
-            .filter(|tally| tally.mode == traits.mode)
-            .for_each(|tally| total.add(tally));
+        tallies.iter().filter(|tally| tally.mode == traits.mode).for_each(|tally| sum.add(tally));
+        tallies.iter().filter(|tally| tally.mode == traits.mode).for_each(|tally| total.add(tally));
         if sum.files > 0 {
             let queries = sum.agreed + sum.oracle + sum.refused + sum.skipped + sum.failed;
             println!(
@@ -90,10 +79,7 @@ pub fn print(tallies: &[Tally], refusals: Refusals, failures_shown: usize) -> bo
     }
     let failed = failed(&total, refusals);
     let skipped = total.refused + total.skipped - (failed - total.failed);
-    println!(
-        "{} passed, {failed} failed, {skipped} skipped",
-        total.statements + total.agreed + total.oracle
-    );
+    println!("{} passed, {failed} failed, {skipped} skipped", total.statements + total.agreed + total.oracle);
     failed == 0
 }
 
@@ -127,27 +113,14 @@ fn failed(total: &Sum, refusals: Refusals) -> u64 {
 }
 
 fn print_failure(tally: &Tally, failure: &Failure) {
-    println!(
-        "{}:{} [{}] {}",
-        tally.file,
-        failure.line,
-        name(tally.mode),
-        failure.cause
-    );
+    println!("{}:{} [{}] {}", tally.file, failure.line, name(tally.mode), failure.cause);
     for line in failure.sql.lines() {
         println!("    {line}");
     }
-    let (missing, extra) = (
-        lacking(&failure.expected, &failure.got),
-        lacking(&failure.got, &failure.expected),
-    );
+    let (missing, extra) = (lacking(&failure.expected, &failure.got), lacking(&failure.got, &failure.expected));
     if missing.is_empty() && extra.is_empty() && !failure.expected.is_empty() {
         println!("  the same rows in another order:");
-        failure
-            .got
-            .iter()
-            .take(ROWS_SHOWN)
-            .for_each(|line| println!("    {line}"));
+        failure.got.iter().take(ROWS_SHOWN).for_each(|line| println!("    {line}"));
     }
     for (title, lines) in [("expected", &missing), ("got", &extra)] {
         for line in lines.iter().take(ROWS_SHOWN) {

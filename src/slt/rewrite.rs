@@ -62,11 +62,7 @@ async fn ask(client: &Client, sql: &str) -> Result<Told> {
         Err(refusal) => return Ok(Told::Refused(refusal)),
     };
     // Only a query can be described without being run again.
-    let types = if sql::is_query(sql) {
-        client.describe(sql).await?.unwrap_or_default()
-    } else {
-        Vec::new()
-    };
+    let types = if sql::is_query(sql) { client.describe(sql).await?.unwrap_or_default() } else { Vec::new() };
     Ok(Told::Rows(answer.rows, types))
 }
 
@@ -82,10 +78,7 @@ fn filled(text: &str, told: &BTreeMap<usize, Told>) -> String {
             at += 1;
             continue;
         };
-        let end = lines[at..]
-            .iter()
-            .position(|line| line.trim().is_empty())
-            .map_or(lines.len(), |length| at + length);
+        let end = lines[at..].iter().position(|line| line.trim().is_empty()).map_or(lines.len(), |length| at + length);
         let body = &lines[at + 1..end];
         let body = &body[..body.iter().position(|line| *line == "----").unwrap_or(body.len())];
         out.push_str(&record(lines[at], body, answer));
@@ -103,25 +96,11 @@ fn record(directive: &str, body: &[&str], answer: &Told) -> String {
             format!("{word} error ({}){retry}\n{sql}\n", refusal.state)
         }
         Told::Rows(rows, types) => {
-            let letters: String = if types.len() == rows.columns {
-                types.iter().map(letter).collect()
-            } else {
-                "T".repeat(rows.columns)
-            };
-            let given = directive
-                .split_whitespace()
-                .nth(2)
-                .filter(|word| word.ends_with("sort"));
-            let sort = given.unwrap_or(if Order::of(&sql) == Order::Unordered {
-                "rowsort"
-            } else {
-                "nosort"
-            });
-            let sort = if sort == "nosort" {
-                String::new()
-            } else {
-                format!(" {sort}")
-            };
+            let letters: String =
+                if types.len() == rows.columns { types.iter().map(letter).collect() } else { "T".repeat(rows.columns) };
+            let given = directive.split_whitespace().nth(2).filter(|word| word.ends_with("sort"));
+            let sort = given.unwrap_or(if Order::of(&sql) == Order::Unordered { "rowsort" } else { "nosort" });
+            let sort = if sort == "nosort" { String::new() } else { format!(" {sort}") };
             let mut values = printed(rows);
             if !sort.is_empty() {
                 values.sort();
@@ -147,14 +126,8 @@ mod tests {
     #[test]
     fn answers_take_the_place_of_what_was_expected() {
         let text = "# c\nquery\nSELECT a\nFROM t\n\nquery I nosort\nSELECT 1\n----\n2\n\nstatement error\nSELEC\n";
-        let rows = |value: &str| Rows {
-            columns: 1,
-            rows: vec![vec![Some(value.to_string())]],
-        };
-        let refusal = Refusal {
-            state: "42601".to_string(),
-            message: String::new(),
-        };
+        let rows = |value: &str| Rows { columns: 1, rows: vec![vec![Some(value.to_string())]] };
+        let refusal = Refusal { state: "42601".to_string(), message: String::new() };
         let told = BTreeMap::from([
             (2, Told::Rows(rows("x"), vec![Type::TEXT])),
             (6, Told::Rows(rows("1"), vec![Type::INT4])),

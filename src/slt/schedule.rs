@@ -34,29 +34,18 @@ pub fn in_order(steps: &[usize], script: &Script, selected: &[usize]) -> Vec<Tas
 pub fn views_first(steps: &[usize], script: &Script, selected: &[usize]) -> Vec<Task> {
     let mut tasks = Vec::new();
     for segment in segments(steps, script) {
-        let queries: Vec<usize> = segment
-            .iter()
-            .copied()
-            .filter(|step| selected.binary_search(step).is_ok())
-            .collect();
-        let lead = segment
-            .iter()
-            .position(|&step| script.steps[step].is_query())
-            .unwrap_or(segment.len());
+        let queries: Vec<usize> = segment.iter().copied().filter(|step| selected.binary_search(step).is_ok()).collect();
+        let lead = segment.iter().position(|&step| script.steps[step].is_query()).unwrap_or(segment.len());
         let (lead, rest) = segment.split_at(lead);
         if queries.is_empty() {
             tasks.extend(in_order(segment, script, selected));
             continue;
         }
         // What is neither a definition nor a change keeps its place among all that stands before it.
-        let fixed = lead
-            .iter()
-            .rposition(|&step| role(script, step) == Kind::Other)
-            .map_or(0, |last| last + 1);
+        let fixed = lead.iter().rposition(|&step| role(script, step) == Kind::Other).map_or(0, |last| last + 1);
         tasks.extend(lead[..fixed].iter().copied().map(Task::Run));
-        let (defined, changed): (Vec<usize>, Vec<usize>) = lead[fixed..]
-            .iter()
-            .partition(|&&step| role(script, step) == Kind::Define);
+        let (defined, changed): (Vec<usize>, Vec<usize>) =
+            lead[fixed..].iter().partition(|&&step| role(script, step) == Kind::Define);
         tasks.extend(defined.into_iter().map(Task::Run));
         tasks.push(Task::CreateViews(queries));
         tasks.extend(changed.into_iter().map(Task::Feed));
@@ -165,16 +154,7 @@ mod tests {
         ];
         let script = script(&text.concat());
         let tasks = views_first(&[0, 1, 2, 3, 4], &script, &[4]);
-        assert_eq!(
-            tasks[..5],
-            [
-                Task::Run(0),
-                Task::Run(1),
-                Task::Run(2),
-                Task::Run(3),
-                Task::CreateViews(vec![4])
-            ]
-        );
+        assert_eq!(tasks[..5], [Task::Run(0), Task::Run(1), Task::Run(2), Task::Run(3), Task::CreateViews(vec![4])]);
     }
 
     #[test]

@@ -26,18 +26,9 @@ pub struct Step {
 
 #[derive(Clone, Debug)]
 pub enum Action {
-    Statement {
-        sql: String,
-        expected: StatementExpect,
-    },
-    Query {
-        sql: String,
-        expected: QueryExpect<DefaultColumnType>,
-        sort: SortMode,
-    },
-    System {
-        command: String,
-    },
+    Statement { sql: String, expected: StatementExpect },
+    Query { sql: String, expected: QueryExpect<DefaultColumnType>, sort: SortMode },
+    System { command: String },
     Sleep(Duration),
 }
 
@@ -69,12 +60,7 @@ impl Script {
         let cleaned = clean(&text);
         let records = sqllogictest::parse_with_name::<DefaultColumnType>(&cleaned, name.clone())
             .map_err(|error| Error::internal(error.to_string()))?;
-        let mut script = Script {
-            name,
-            text,
-            style: Style::Rows,
-            steps: Vec::new(),
-        };
+        let mut script = Script { name, text, style: Style::Rows, steps: Vec::new() };
         let mut sort = SortMode::NoSort;
         let mut substitute = false;
         for record in records {
@@ -85,10 +71,7 @@ impl Script {
                 Record::Control(Control::Substitution(on)) => substitute = on,
                 Record::Halt { .. } => break,
                 Record::Include { .. } | Record::Let { .. } => {
-                    return Err(Error::internal(format!(
-                        "{}: include and let are not supported",
-                        script.name
-                    )));
+                    return Err(Error::internal(format!("{}: include and let are not supported", script.name)));
                 }
                 other => script.steps.extend(step(other, sort, substitute)?),
             }
@@ -113,84 +96,32 @@ impl Script {
 fn step(record: Record<DefaultColumnType>, sort: SortMode, substitute: bool) -> Result<Option<Step>> {
     let fill = |text: String| if substitute { substituted(&text) } else { Ok(text) };
     Ok(Some(match record {
-        Record::Statement {
-            loc,
-            conditions,
-            connection,
-            sql,
-            expected,
-            retry,
-        } => {
+        Record::Statement { loc, conditions, connection, sql, expected, retry } => {
             let sql = fill(sql)?;
             // A SELECT that must fail is a query to us: as a view it must fail in the same way.
             let action = match expected {
-                StatementExpect::Error(expected) if sql::is_query(&sql) => Action::Query {
-                    sql,
-                    expected: QueryExpect::Error(expected),
-                    sort,
-                },
+                StatementExpect::Error(expected) if sql::is_query(&sql) => {
+                    Action::Query { sql, expected: QueryExpect::Error(expected), sort }
+                }
                 expected => Action::Statement { sql, expected },
             };
-            Step {
-                line: loc.line() as usize,
-                conditions,
-                connection: name(connection),
-                action,
-                retry,
-            }
+            Step { line: loc.line() as usize, conditions, connection: name(connection), action, retry }
         }
-        Record::Query {
-            loc,
-            conditions,
-            connection,
-            sql,
-            expected,
-            retry,
-        } => {
+        Record::Query { loc, conditions, connection, sql, expected, retry } => {
             let own = match &expected {
                 QueryExpect::Results { sort_mode, .. } => *sort_mode,
                 QueryExpect::Error(_) => None,
             };
-            let action = Action::Query {
-                sql: fill(sql)?,
-                expected,
-                sort: own.unwrap_or(sort),
-            };
-            Step {
-                line: loc.line() as usize,
-                conditions,
-                connection: name(connection),
-                action,
-                retry,
-            }
+            let action = Action::Query { sql: fill(sql)?, expected, sort: own.unwrap_or(sort) };
+            Step { line: loc.line() as usize, conditions, connection: name(connection), action, retry }
         }
-        Record::System {
-            loc,
-            conditions,
-            command,
-            retry,
-            ..
-        } => {
-            let action = Action::System {
-                command: fill(command)?,
-            };
-            Step {
-                line: loc.line() as usize,
-                conditions,
-                connection: None,
-                action,
-                retry,
-            }
+        Record::System { loc, conditions, command, retry, .. } => {
+            let action = Action::System { command: fill(command)? };
+            Step { line: loc.line() as usize, conditions, connection: None, action, retry }
         }
         Record::Sleep { loc, duration } => {
             let action = Action::Sleep(duration);
-            Step {
-                line: loc.line() as usize,
-                conditions: Vec::new(),
-                connection: None,
-                action,
-                retry: None,
-            }
+            Step { line: loc.line() as usize, conditions: Vec::new(), connection: None, action, retry: None }
         }
         _ => return Ok(None),
     }))
@@ -287,9 +218,7 @@ mod tests {
         assert_eq!(script.steps.iter().map(|step| step.line).collect::<Vec<_>>(), [4, 10]);
         assert!(!script.steps[0].applies(&["postgresql"]));
         assert!(script.steps[1].applies(&["postgresql"]));
-        let Action::Query { sql, .. } = &script.steps[0].action else {
-            panic!("a query")
-        };
+        let Action::Query { sql, .. } = &script.steps[0].action else { panic!("a query") };
         assert_eq!(sql, "SELECT 1 # 2");
     }
 

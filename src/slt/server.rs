@@ -44,18 +44,11 @@ impl Target {
             Target::Own { workers } => start_own(*workers).await,
             Target::Url(config) => {
                 let name = format!("slt_{:016x}", random_u64());
-                let create = Client::connect(config)
-                    .await?
-                    .run(&format!("CREATE DATABASE {name}"))
-                    .await?;
+                let create = Client::connect(config).await?.run(&format!("CREATE DATABASE {name}")).await?;
                 create.map_err(|refusal| Error::internal(format!("no database of its own: {refusal}")))?;
                 let mut own = Config::clone(config);
                 own.dbname(&name);
-                Ok(Instance {
-                    config: own,
-                    own: None,
-                    made: Some((Config::clone(config), name)),
-                })
+                Ok(Instance { config: own, own: None, made: Some((Config::clone(config), name)) })
             }
         }
     }
@@ -77,12 +70,7 @@ async fn start_own(workers: usize) -> Result<Instance> {
     let child = Command::new(std::env::current_exe().map_err(io)?)
         .arg("serve")
         .args(["--data".as_ref(), folder.join("data").as_os_str()])
-        .args([
-            "--pg",
-            &format!("127.0.0.1:{pg}"),
-            "--http",
-            &format!("127.0.0.1:{http}"),
-        ])
+        .args(["--pg", &format!("127.0.0.1:{pg}"), "--http", &format!("127.0.0.1:{http}")])
         .args(["--workers", &workers.to_string()])
         // A panic's message is worth more than the frames that would push it out of the last lines.
         .env("RUST_BACKTRACE", "0")
@@ -94,11 +82,7 @@ async fn start_own(workers: usize) -> Result<Instance> {
         .map_err(io)?;
     let mut config = Config::new();
     config.host("127.0.0.1").port(pg).user("millrace").dbname("millrace");
-    let mut instance = Instance {
-        config,
-        own: Some(OwnServer { child, folder }),
-        made: None,
-    };
+    let mut instance = Instance { config, own: Some(OwnServer { child, folder }), made: None };
     for _ in 0..START_ATTEMPTS {
         if Client::connect(&instance.config).await.is_ok() {
             return Ok(instance);
@@ -119,10 +103,7 @@ impl Instance {
     }
 
     fn log(&self) -> String {
-        let log = self
-            .own
-            .as_ref()
-            .and_then(|own| std::fs::read_to_string(own.folder.join("log")).ok());
+        let log = self.own.as_ref().and_then(|own| std::fs::read_to_string(own.folder.join("log")).ok());
         let log = log.unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
@@ -137,9 +118,7 @@ impl Instance {
         if let Some((config, name)) = &self.made
             && let Ok(client) = Client::connect(config).await
         {
-            let _ = client
-                .run(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-                .await;
+            let _ = client.run(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
         }
     }
 }

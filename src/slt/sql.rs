@@ -43,8 +43,7 @@ pub fn is_query(sql: &str) -> bool {
 }
 
 fn defines_rows(sql: &str) -> bool {
-    sql.split_whitespace()
-        .any(|word| word.eq_ignore_ascii_case("as") || word.eq_ignore_ascii_case("select"))
+    sql.split_whitespace().any(|word| word.eq_ignore_ascii_case("as") || word.eq_ignore_ascii_case("select"))
 }
 
 /// How a query orders its answer.
@@ -76,10 +75,7 @@ impl Order {
             },
             other => outputs.iter().position(|names| names.contains(&other.to_string())),
         };
-        let keys: Option<Vec<_>> = keys
-            .iter()
-            .map(|key| Some((column(&key.expr)?, key.options.to_string())))
-            .collect();
+        let keys: Option<Vec<_>> = keys.iter().map(|key| Some((column(&key.expr)?, key.options.to_string()))).collect();
         keys.map_or(Order::Hidden, Order::Columns)
     }
 
@@ -87,10 +83,7 @@ impl Order {
     pub fn clause(&self) -> String {
         match self {
             Order::Columns(keys) if !keys.is_empty() => {
-                let keys: Vec<String> = keys
-                    .iter()
-                    .map(|(column, how)| format!("{}{how}", column + 1))
-                    .collect();
+                let keys: Vec<String> = keys.iter().map(|(column, how)| format!("{}{how}", column + 1)).collect();
                 format!(" ORDER BY {}", keys.join(", "))
             }
             _ => String::new(),
@@ -130,19 +123,14 @@ fn parse_query(sql: &str) -> Option<Query> {
 
 /// The tables that a CREATE TABLE makes or a DROP TABLE takes away.
 pub fn table_names(sql: &str) -> Vec<String> {
-    let Some(statement) = Parser::parse_sql(&PostgreSqlDialect {}, sql)
-        .ok()
-        .and_then(|mut parsed| parsed.pop())
-    else {
+    let Some(statement) = Parser::parse_sql(&PostgreSqlDialect {}, sql).ok().and_then(|mut parsed| parsed.pop()) else {
         return Vec::new();
     };
     match statement {
         Statement::CreateTable(table) => vec![table.name.to_string()],
-        Statement::Drop {
-            object_type: ObjectType::Table,
-            names,
-            ..
-        } => names.iter().map(ToString::to_string).collect(),
+        Statement::Drop { object_type: ObjectType::Table, names, .. } => {
+            names.iter().map(ToString::to_string).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -189,14 +177,8 @@ mod tests {
     #[test]
     fn orders() {
         assert_eq!(Order::of("SELECT a FROM t"), Order::Unordered);
-        assert_eq!(
-            Order::of("SELECT a, b AS x FROM t ORDER BY x DESC, 1").clause(),
-            " ORDER BY 2 DESC, 1"
-        );
-        assert_eq!(
-            Order::of("SELECT t.a, a + 1 FROM t ORDER BY a + 1, a").clause(),
-            " ORDER BY 2, 1"
-        );
+        assert_eq!(Order::of("SELECT a, b AS x FROM t ORDER BY x DESC, 1").clause(), " ORDER BY 2 DESC, 1");
+        assert_eq!(Order::of("SELECT t.a, a + 1 FROM t ORDER BY a + 1, a").clause(), " ORDER BY 2, 1");
         assert_eq!(Order::of("SELECT a FROM t ORDER BY b"), Order::Hidden);
         assert_eq!(Order::of("SELECT *, a FROM t ORDER BY a"), Order::Hidden);
     }
@@ -204,13 +186,7 @@ mod tests {
     #[test]
     fn inserts_are_split() {
         let split = row_by_row("INSERT INTO t (a, b) VALUES (1, 'x'), (2, NULL)").unwrap();
-        assert_eq!(
-            split,
-            [
-                "INSERT INTO t (a, b) VALUES (1, 'x')",
-                "INSERT INTO t (a, b) VALUES (2, NULL)"
-            ]
-        );
+        assert_eq!(split, ["INSERT INTO t (a, b) VALUES (1, 'x')", "INSERT INTO t (a, b) VALUES (2, NULL)"]);
         assert_eq!(row_by_row("INSERT INTO t VALUES (1), (2) RETURNING a"), None);
         assert_eq!(row_by_row("INSERT INTO t SELECT 1"), None);
     }

@@ -27,13 +27,7 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(line: usize, sql: &str, cause: impl Into<String>) -> Self {
-        Failure {
-            line,
-            sql: sql.to_string(),
-            cause: cause.into(),
-            expected: Vec::new(),
-            got: Vec::new(),
-        }
+        Failure { line, sql: sql.to_string(), cause: cause.into(), expected: Vec::new(), got: Vec::new() }
     }
 
     pub fn with_rows(mut self, expected: Vec<String>, got: Vec<String>) -> Self {

@@ -41,11 +41,7 @@ impl QueryView {
         let columns = match client.describe(sql).await? {
             Ok(types) => types.len(),
             Err(refusal) => {
-                return Ok(QueryView {
-                    name,
-                    order,
-                    made: Err(refusal),
-                });
+                return Ok(QueryView { name, order, made: Err(refusal) });
             }
         };
         let names: Vec<String> = (1..=columns).map(|column| format!("c{column}")).collect();
@@ -77,18 +73,13 @@ impl QueryView {
     }
 
     async fn read(&self, client: &Client) -> Reply<Rows> {
-        let reply = client
-            .run(&format!("SELECT * FROM {}{}", self.name, self.order.clause()))
-            .await?;
+        let reply = client.run(&format!("SELECT * FROM {}{}", self.name, self.order.clause())).await?;
         Ok(reply.map(|answer| answer.rows))
     }
 
     pub async fn drop(self, client: &Client) -> Result<std::result::Result<(), Refusal>> {
         match self.made {
-            Ok(()) => Ok(client
-                .run(&format!("DROP MATERIALIZED VIEW {}", self.name))
-                .await?
-                .map(|_| ())),
+            Ok(()) => Ok(client.run(&format!("DROP MATERIALIZED VIEW {}", self.name)).await?.map(|_| ())),
             Err(_) => Ok(Ok(())),
         }
     }

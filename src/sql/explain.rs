@@ -16,12 +16,7 @@ use crate::types::ObjectId;
 
 /// The operators of a batch plan, as DataFusion names them.
 pub fn explain_batch(plan: &Arc<dyn ExecutionPlan>) -> Vec<String> {
-    displayable(plan.as_ref())
-        .indent(false)
-        .to_string()
-        .lines()
-        .map(str::to_string)
-        .collect()
+    displayable(plan.as_ref()).indent(false).to_string().lines().map(str::to_string).collect()
 }
 
 /// The operators of a dataflow; `name_of` says what its objects are called.
@@ -33,54 +28,26 @@ pub fn explain_dataflow(plan: &Plan, name_of: &dyn Fn(ObjectId) -> String) -> Ve
 
 fn add_lines(plan: &Plan, name_of: &dyn Fn(ObjectId) -> String, depth: usize, lines: &mut Vec<String>) {
     lines.push(format!("{}{}", "  ".repeat(depth), line(plan, name_of)));
-    plan.inputs()
-        .into_iter()
-        .for_each(|input| add_lines(input, name_of, depth + 1, lines));
+    plan.inputs().into_iter().for_each(|input| add_lines(input, name_of, depth + 1, lines));
 }
 
 fn line(plan: &Plan, name_of: &dyn Fn(ObjectId) -> String) -> String {
     match plan {
         Plan::Get { object, .. } => format!("Get {}", name_of(*object)),
         Plan::Constant { rows } => format!("Constant: {} rows", rows.num_rows()),
-        Plan::Map {
-            expressions, schema, ..
-        } => {
+        Plan::Map { expressions, schema, .. } => {
             let named = expressions.iter().zip(schema.fields());
-            format!(
-                "Map: {}",
-                list(named.map(|(expression, field)| named_text(expression, field.name())))
-            )
+            format!("Map: {}", list(named.map(|(expression, field)| named_text(expression, field.name()))))
         }
         Plan::Filter { predicate, .. } => format!("Filter: {}", text(predicate)),
         Plan::Union { .. } => "Union".into(),
         Plan::Repeat { input, count, .. } => format!("Repeat: {} times", input.schema().field(*count).name()),
-        Plan::Join {
-            left,
-            right,
-            kind,
-            keys,
-            nulls_equal,
-            filter,
-            ..
-        } => {
+        Plan::Join { left, right, kind, keys, nulls_equal, filter, .. } => {
             let (left, right) = (left.schema(), right.schema());
             join_line(&left, &right, *kind, keys, *nulls_equal, filter.as_ref())
         }
-        Plan::Reduce {
-            input,
-            keys,
-            aggregates,
-            ..
-        } => reduce_line(&input.schema(), keys, aggregates),
-        Plan::TopK {
-            input,
-            keys,
-            order,
-            offset,
-            limit,
-            row_number,
-            ..
-        } => {
+        Plan::Reduce { input, keys, aggregates, .. } => reduce_line(&input.schema(), keys, aggregates),
+        Plan::TopK { input, keys, order, offset, limit, row_number, .. } => {
             let schema = input.schema();
             let mut parts = vec![];
             if !order.is_empty() {
@@ -116,11 +83,7 @@ fn join_line(
     let pair = |&(l, r): &(usize, usize)| format!("{} {operator} {}", left.field(l).name(), right.field(r).name());
     let conditions: Vec<String> = keys.iter().map(pair).chain(filter.map(text)).collect();
     let (left_keys, right_keys): (Vec<usize>, Vec<usize>) = keys.iter().copied().unzip();
-    let state = format!(
-        "keeps left by {}, right by {}",
-        key_text(left, &left_keys),
-        key_text(right, &right_keys)
-    );
+    let state = format!("keeps left by {}, right by {}", key_text(left, &left_keys), key_text(right, &right_keys));
     match conditions.is_empty() {
         true => format!("Join {kind} ({state})"),
         false => format!("Join {kind}: {} ({state})", conditions.join(" and ")),
@@ -136,11 +99,7 @@ fn reduce_line(input: &Schema, keys: &[usize], aggregates: &[Aggregate]) -> Stri
     let is = |test: fn(&Aggregate) -> bool| aggregates.iter().any(test);
     let mut kept = vec![];
     if is(|a| {
-        !a.distinct
-            && matches!(
-                a.function,
-                AggregateFunction::Count | AggregateFunction::Sum | AggregateFunction::Avg
-            )
+        !a.distinct && matches!(a.function, AggregateFunction::Count | AggregateFunction::Sum | AggregateFunction::Avg)
     }) {
         kept.push("its result");
     }
@@ -174,9 +133,7 @@ fn aggregate_text(input: &Schema, aggregate: &Aggregate) -> String {
         true => String::new(),
         false => format!(" order by {}", order_text(input, &aggregate.order_by)),
     };
-    let filter = aggregate
-        .filter
-        .map(|filter| format!(" filter ({})", input.field(filter).name()));
+    let filter = aggregate.filter.map(|filter| format!(" filter ({})", input.field(filter).name()));
     format!("{name}({distinct}{arguments}{order}){}", filter.unwrap_or_default())
 }
 
@@ -208,11 +165,7 @@ fn list(parts: impl Iterator<Item = String>) -> String {
 
 fn named_text(expression: &Scalar, name: &str) -> String {
     let text = text(expression);
-    if text == name {
-        text
-    } else {
-        format!("{text} as {name}")
-    }
+    if text == name { text } else { format!("{text} as {name}") }
 }
 
 /// The expression with its columns' bare names.
@@ -221,8 +174,5 @@ fn text(expression: &Scalar) -> String {
         Expr::Column(column) => Ok(Transformed::yes(Expr::Column(Column::new_unqualified(column.name)))),
         other => Ok(Transformed::no(other)),
     });
-    bare.data().map_or_else(
-        |_| expression.logical.human_display().to_string(),
-        |bare| bare.human_display().to_string(),
-    )
+    bare.data().map_or_else(|_| expression.logical.human_display().to_string(), |bare| bare.human_display().to_string())
 }

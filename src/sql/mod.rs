@@ -16,7 +16,6 @@ pub mod optimizer;
 mod oracle;
 mod parse;
 pub mod physical;
-pub mod stop;
 mod plan_delete;
 mod plan_insert;
 mod plan_update;
@@ -24,6 +23,7 @@ mod planned;
 mod planner;
 mod returning;
 pub mod statement;
+pub mod stop;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -32,8 +32,8 @@ mod type_name;
 pub use lower::{infer_key, lower};
 pub use parse::{parse, parse_expression, parse_query};
 pub use planned::{
-    Assignment, Conflict, ConflictAction, CopyPlan, DeletePlan, InsertPlan, PlanContext, Planned, Projection, RelationRef,
-    RelationSource, UpdatePlan,
+    Assignment, Conflict, ConflictAction, CopyPlan, DeletePlan, InsertPlan, PlanContext, Planned, Projection,
+    RelationRef, RelationSource, UpdatePlan,
 };
 pub use planner::{Planner, relation_of};
 pub use statement::{Command, Statement};

@@ -44,25 +44,16 @@ impl Oracle {
         let aggregates = SessionStateDefaults::default_aggregate_functions();
         let windows = SessionStateDefaults::default_window_functions();
         let names = |name: &str, aliases: &[String]| {
-            [name.to_string()]
-                .into_iter()
-                .chain(aliases.iter().cloned())
-                .collect::<Vec<_>>()
+            [name.to_string()].into_iter().chain(aliases.iter().cloned()).collect::<Vec<_>>()
         };
-        let scalars = scalars
-            .into_iter()
-            .flat_map(|f| names(f.name(), f.aliases()).into_iter().map(move |n| (n, f.clone())));
-        let aggregates = aggregates
-            .into_iter()
-            .flat_map(|f| names(f.name(), f.aliases()).into_iter().map(move |n| (n, f.clone())));
-        let windows = windows
-            .into_iter()
-            .flat_map(|f| names(f.name(), f.aliases()).into_iter().map(move |n| (n, f.clone())));
+        let scalars =
+            scalars.into_iter().flat_map(|f| names(f.name(), f.aliases()).into_iter().map(move |n| (n, f.clone())));
+        let aggregates =
+            aggregates.into_iter().flat_map(|f| names(f.name(), f.aliases()).into_iter().map(move |n| (n, f.clone())));
+        let windows =
+            windows.into_iter().flat_map(|f| names(f.name(), f.aliases()).into_iter().map(move |n| (n, f.clone())));
         Oracle {
-            tables: tables
-                .into_iter()
-                .map(|(name, rows)| (name.to_string(), rows))
-                .collect(),
+            tables: tables.into_iter().map(|(name, rows)| (name.to_string(), rows)).collect(),
             options: ConfigOptions::default(),
             expression_planners: SessionStateDefaults::default_expr_planners(),
             scalars: scalars.collect(),
@@ -73,12 +64,8 @@ impl Oracle {
 
     /// The optimized plan of a query.
     pub fn plan(&self, sql: &str) -> Result<LogicalPlan> {
-        let mut parser = Parser::new(&PostgreSqlDialect {})
-            .try_with_sql(sql)
-            .expect("the tests' SQL is well formed");
-        let statement = parser
-            .parse_statement()
-            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let mut parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql).expect("the tests' SQL is well formed");
+        let statement = parser.parse_statement().unwrap_or_else(|error| panic!("{sql}: {error}"));
         let options = ParserOptions::new().with_parse_float_as_decimal(true);
         let bound = SqlToRel::new_with_options(self, options).sql_statement_to_plan(statement)?;
         optimize(bound, &context())
@@ -98,14 +85,9 @@ impl Oracle {
             let rows = &self.tables[*id as usize].1;
             Ok(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows.clone()]])?))
         };
-        let limits = BatchLimits {
-            partitions: 2,
-            batch_rows: 7,
-        };
+        let limits = BatchLimits { partitions: 2, batch_rows: 7 };
         let state = session_state(Arc::new(RuntimeEnv::default()), limits, &context());
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .expect("a runtime for a test");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime for a test");
         let batches = runtime.block_on(async {
             let physical = physical_plan(&plan, &providers, &state).await?;
             collect(physical, state.task_ctx()).await.map_err(Error::from)
@@ -121,16 +103,9 @@ impl Oracle {
 
     /// The rows that both ways of running the query give; else what differs, with the plan.
     pub fn compare(&self, sql: &str) -> std::result::Result<Vec<String>, String> {
-        let plan = || {
-            self.plan(sql)
-                .map_or_else(|error| error.to_string(), |plan| plan.display_indent().to_string())
-        };
-        let batch = self
-            .batch(sql)
-            .map_err(|error| format!("{sql}\nbatch: {error:?}\n{}", plan()))?;
-        let dataflow = self
-            .dataflow(sql)
-            .map_err(|error| format!("{sql}\ndataflow: {error:?}\n{}", plan()))?;
+        let plan = || self.plan(sql).map_or_else(|error| error.to_string(), |plan| plan.display_indent().to_string());
+        let batch = self.batch(sql).map_err(|error| format!("{sql}\nbatch: {error:?}\n{}", plan()))?;
+        let dataflow = self.dataflow(sql).map_err(|error| format!("{sql}\ndataflow: {error:?}\n{}", plan()))?;
         match batch == dataflow {
             true => Ok(batch),
             false => Err(format!("{sql}\nbatch: {batch:?}\ndataflow: {dataflow:?}\n{}", plan())),
@@ -170,10 +145,7 @@ impl ContextProvider for Oracle {
             return datafusion::common::plan_err!("no table {name}");
         };
         let reference = RelationRef::Object(ObjectId(position as u64));
-        Ok(Arc::new(RelationSource {
-            reference,
-            schema: self.tables[position].1.schema(),
-        }))
+        Ok(Arc::new(RelationSource { reference, schema: self.tables[position].1.schema() }))
     }
 
     fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> DataFusionResult<Arc<dyn TableSource>> {

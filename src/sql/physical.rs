@@ -41,10 +41,7 @@ pub fn session_state(runtime: Arc<RuntimeEnv>, limits: BatchLimits, context: &Pl
     config.options_mut().execution.time_zone = Some(context.time_zone.clone());
     // The metadata of fields names SQL types, which rules of DataFusion carry along or drop as they like.
     config.options_mut().execution.skip_physical_aggregate_schema_check = true;
-    SessionStateBuilder::new()
-        .with_config(config)
-        .with_runtime_env(runtime)
-        .build()
+    SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).build()
 }
 
 /// Gives the rows of a relation.
@@ -97,11 +94,7 @@ fn push_filter(predicate: Expr, scan: &TableScan) -> DataFusionResult<LogicalPla
     let mut scan = scan.clone();
     let mut rest = vec![];
     for (conjunct, answer) in conjuncts.into_iter().zip(answers) {
-        let answer = if conjunct.is_volatile() {
-            TableProviderFilterPushDown::Unsupported
-        } else {
-            answer
-        };
+        let answer = if conjunct.is_volatile() { TableProviderFilterPushDown::Unsupported } else { answer };
         if answer != TableProviderFilterPushDown::Unsupported {
             scan.filters.push(conjunct.clone());
         }

@@ -64,15 +64,8 @@ pub fn stoppable(plan: Arc<dyn ExecutionPlan>, stop: &Stop) -> Result<Arc<dyn Ex
 
 fn checked(join: &NestedLoopJoinExec, stop: &Stop) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
     let filter = join.filter().map(|filter| {
-        let condition = Checked {
-            inner: filter.expression().clone(),
-            stop: stop.clone(),
-        };
-        JoinFilter::new(
-            Arc::new(condition),
-            filter.column_indices().to_vec(),
-            filter.schema().clone(),
-        )
+        let condition = Checked { inner: filter.expression().clone(), stop: stop.clone() };
+        JoinFilter::new(Arc::new(condition), filter.column_indices().to_vec(), filter.schema().clone())
     });
     let join = NestedLoopJoinExecBuilder::from(join).with_filter(filter).build()?;
     Ok(Arc::new(join))
@@ -132,10 +125,7 @@ impl PhysicalExpr for Checked {
         mut children: Vec<Arc<dyn PhysicalExpr>>,
     ) -> DataFusionResult<Arc<dyn PhysicalExpr>> {
         let inner = children.pop().unwrap_or_else(|| self.inner.clone());
-        Ok(Arc::new(Checked {
-            inner,
-            stop: self.stop.clone(),
-        }))
+        Ok(Arc::new(Checked { inner, stop: self.stop.clone() }))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -152,10 +142,7 @@ mod tests {
     #[test]
     fn a_condition_fails_once_the_query_is_to_end() {
         let stop = Stop::default();
-        let condition = Checked {
-            inner: lit(true),
-            stop: stop.clone(),
-        };
+        let condition = Checked { inner: lit(true), stop: stop.clone() };
         let batch = RecordBatch::new_empty(Arc::new(Schema::empty()));
         assert!(condition.evaluate(&batch).is_ok());
         stop.set();

@@ -61,11 +61,7 @@ impl<T: Copy + PartialEq> Stamps<T> {
         });
         match same.next().flatten() {
             Some(first) if same.all(|value| value == Some(first)) => Stamps::Same(first),
-            _ => Stamps::of(
-                parts
-                    .flat_map(|(part, len)| (0..len).map(|row| part.get(row)))
-                    .collect(),
-            ),
+            _ => Stamps::of(parts.flat_map(|(part, len)| (0..len).map(|row| part.get(row))).collect()),
         }
     }
 
@@ -95,20 +91,12 @@ pub struct Delta {
 impl Delta {
     /// Every row enters once at `time`.
     pub fn insert(rows: RecordBatch, time: Time) -> Self {
-        Delta {
-            rows,
-            times: Stamps::Same(time),
-            diffs: Stamps::Same(1),
-        }
+        Delta { rows, times: Stamps::Same(time), diffs: Stamps::Same(1) }
     }
 
     /// Every row leaves once at `time`.
     pub fn delete(rows: RecordBatch, time: Time) -> Self {
-        Delta {
-            rows,
-            times: Stamps::Same(time),
-            diffs: Stamps::Same(-1),
-        }
+        Delta { rows, times: Stamps::Same(time), diffs: Stamps::Same(-1) }
     }
 
     pub fn empty(schema: SchemaRef) -> Self {

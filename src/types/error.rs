@@ -113,8 +113,9 @@ impl From<DataFusionError> for Error {
             DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => (*inner).into(),
             DataFusionError::Shared(inner) => of_shared(&inner),
             DataFusionError::ArrowError(inner, _) => (*inner).into(),
-            DataFusionError::ResourcesExhausted(message) => Error::new(SqlState::OUT_OF_MEMORY, message)
-                .with_hint("Raise --query-memory, or read less at once."),
+            DataFusionError::ResourcesExhausted(message) => {
+                Error::new(SqlState::OUT_OF_MEMORY, message).with_hint("Raise --query-memory, or read less at once.")
+            }
             DataFusionError::NotImplemented(message) => Error::unsupported(lower_first(&message)),
             DataFusionError::Plan(message) => Error::new(SqlState::SYNTAX_ERROR, lower_first(&message)),
             DataFusionError::Execution(message) => Error::new(SqlState::INTERNAL_ERROR, lower_first(&message)),

@@ -93,15 +93,9 @@ fn fold(hashes: &mut [u64], column: &dyn Array, seed: u64) {
             let (values, scale) = (column.as_primitive::<Decimal256Type>().values(), *scale);
             fold_words(hashes, column.nulls(), |row| wide_decimal_word(values[row], scale))
         }
-        Utf8 => fold_bytes(hashes, column, seed, |row| {
-            column.as_string::<i32>().value(row).as_bytes()
-        }),
-        LargeUtf8 => fold_bytes(hashes, column, seed, |row| {
-            column.as_string::<i64>().value(row).as_bytes()
-        }),
-        Utf8View => fold_bytes(hashes, column, seed, |row| {
-            column.as_string_view().value(row).as_bytes()
-        }),
+        Utf8 => fold_bytes(hashes, column, seed, |row| column.as_string::<i32>().value(row).as_bytes()),
+        LargeUtf8 => fold_bytes(hashes, column, seed, |row| column.as_string::<i64>().value(row).as_bytes()),
+        Utf8View => fold_bytes(hashes, column, seed, |row| column.as_string_view().value(row).as_bytes()),
         Binary => fold_bytes(hashes, column, seed, |row| column.as_binary::<i32>().value(row)),
         LargeBinary => fold_bytes(hashes, column, seed, |row| column.as_binary::<i64>().value(row)),
         BinaryView => fold_bytes(hashes, column, seed, |row| column.as_binary_view().value(row)),
@@ -109,38 +103,26 @@ fn fold(hashes: &mut [u64], column: &dyn Array, seed: u64) {
         Interval(IntervalUnit::MonthDayNano) => {
             let values = column.as_primitive::<IntervalMonthDayNanoType>().values();
             fold_words(hashes, column.nulls(), |row| {
-                let IntervalMonthDayNano {
-                    months,
-                    days,
-                    nanoseconds,
-                } = values[row];
+                let IntervalMonthDayNano { months, days, nanoseconds } = values[row];
                 let days = months as i128 * 30 + days as i128;
                 wide_word(days * 86_400_000_000_000 + nanoseconds as i128)
             })
         }
         List(_) => {
-            let (elements, offsets) = (
-                column.as_list::<i32>().values(),
-                column.as_list::<i32>().value_offsets(),
-            );
+            let (elements, offsets) = (column.as_list::<i32>().values(), column.as_list::<i32>().value_offsets());
             fold_elements(hashes, column.nulls(), elements, seed, |row| {
                 (offsets[row] as usize, offsets[row + 1] as usize)
             })
         }
         LargeList(_) => {
-            let (elements, offsets) = (
-                column.as_list::<i64>().values(),
-                column.as_list::<i64>().value_offsets(),
-            );
+            let (elements, offsets) = (column.as_list::<i64>().values(), column.as_list::<i64>().value_offsets());
             fold_elements(hashes, column.nulls(), elements, seed, |row| {
                 (offsets[row] as usize, offsets[row + 1] as usize)
             })
         }
         FixedSizeList(_, size) => {
             let (elements, size) = (column.as_fixed_size_list().values(), *size as usize);
-            fold_elements(hashes, column.nulls(), elements, seed, |row| {
-                (row * size, row * size + size)
-            })
+            fold_elements(hashes, column.nulls(), elements, seed, |row| (row * size, row * size + size))
         }
         Struct(_) => {
             let fields = hash_columns(column.as_struct().columns(), column.len(), seed);
@@ -162,10 +144,7 @@ fn fold(hashes: &mut [u64], column: &dyn Array, seed: u64) {
 
 fn fold_words(hashes: &mut [u64], nulls: Option<&NullBuffer>, word: impl Fn(usize) -> u64) {
     match nulls.filter(|nulls| nulls.null_count() > 0) {
-        None => hashes
-            .iter_mut()
-            .enumerate()
-            .for_each(|(row, hash)| *hash = mix(*hash ^ word(row))),
+        None => hashes.iter_mut().enumerate().for_each(|(row, hash)| *hash = mix(*hash ^ word(row))),
         Some(nulls) => hashes.iter_mut().enumerate().for_each(|(row, hash)| {
             *hash = mix(*hash ^ if nulls.is_null(row) { NULL } else { word(row) });
         }),
@@ -192,9 +171,7 @@ fn fold_elements(
     let words = words(elements.as_ref(), seed);
     fold_words(hashes, nulls, |row| {
         let (start, end) = range(row);
-        words[start..end]
-            .iter()
-            .fold(mix((end - start) as u64), |hash, &word| mix(hash ^ word))
+        words[start..end].iter().fold(mix((end - start) as u64), |hash, &word| mix(hash ^ word))
     })
 }
 
@@ -226,23 +203,13 @@ fn wide_decimal_word(value: i256, scale: i8) -> u64 {
     let power = |exponent: u32| i256::from_i128(10).wrapping_pow(exponent);
     let (whole, fraction) = match scale {
         ..=0 => (value.wrapping_mul(power(scale.unsigned_abs() as u32)), i256::ZERO),
-        _ => (
-            value.wrapping_div(power(scale as u32)),
-            value.wrapping_rem(power(scale as u32)),
-        ),
+        _ => (value.wrapping_div(power(scale as u32)), value.wrapping_rem(power(scale as u32))),
     };
     let (high, low) = match scale {
         ..=38 => (fraction.wrapping_mul(power((38 - scale.max(0)) as u32)), i256::ZERO),
-        _ => (
-            fraction.wrapping_div(power(scale as u32 - 38)),
-            fraction.wrapping_rem(power(scale as u32 - 38)),
-        ),
+        _ => (fraction.wrapping_div(power(scale as u32 - 38)), fraction.wrapping_rem(power(scale as u32 - 38))),
     };
-    let low = if scale > 38 {
-        low.wrapping_mul(power(76 - scale as u32))
-    } else {
-        low
-    };
+    let low = if scale > 38 { low.wrapping_mul(power(76 - scale as u32)) } else { low };
     match (whole.to_i128(), low == i256::ZERO) {
         (Some(whole), true) => parts_word(whole, high.to_i128().expect("a fraction has 38 digits")),
         _ => {
@@ -304,16 +271,12 @@ mod tests {
     }
 
     fn decimal(value: i128, precision: u8, scale: i8) -> Decimal128Array {
-        Decimal128Array::from(vec![value])
-            .with_precision_and_scale(precision, scale)
-            .unwrap()
+        Decimal128Array::from(vec![value]).with_precision_and_scale(precision, scale).unwrap()
     }
 
     fn wide(value: i128, scale: i8) -> Decimal256Array {
         let value = i256::from_i128(value);
-        Decimal256Array::from(vec![value])
-            .with_precision_and_scale(76, scale)
-            .unwrap()
+        Decimal256Array::from(vec![value]).with_precision_and_scale(76, scale).unwrap()
     }
 
     #[test]
@@ -326,15 +289,9 @@ mod tests {
         assert_eq!(one(wide(1_000_000, 60)), one(wide(1, 54)));
         assert_ne!(one(wide(1, 60)), one(wide(1, 61)));
         assert_eq!(one(Float64Array::from(vec![-0.0])), one(Float64Array::from(vec![0.0])));
-        assert_eq!(
-            one(Float64Array::from(vec![-f64::NAN])),
-            one(Float32Array::from(vec![f32::NAN]))
-        );
+        assert_eq!(one(Float64Array::from(vec![-f64::NAN])), one(Float32Array::from(vec![f32::NAN])));
         assert_eq!(one(StringArray::from(vec!["x"])), one(StringViewArray::from(vec!["x"])));
-        assert_eq!(
-            one(Int64Array::from(vec![None])),
-            one(StringArray::from(vec![None as Option<&str>]))
-        );
+        assert_eq!(one(Int64Array::from(vec![None])), one(StringArray::from(vec![None as Option<&str>])));
     }
 
     #[test]
@@ -375,10 +332,8 @@ mod tests {
                 Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)])) as ArrayRef,
             )])),
         ];
-        let each: Vec<Vec<u64>> = columns
-            .iter()
-            .map(|column| hash_columns(std::slice::from_ref(column), 3, 42))
-            .collect();
+        let each: Vec<Vec<u64>> =
+            columns.iter().map(|column| hash_columns(std::slice::from_ref(column), 3, 42)).collect();
         let together = hash_columns(&columns, 3, 42);
         assert_eq!((each, together), pinned());
     }
@@ -396,9 +351,6 @@ mod tests {
             vec![10383193879983958260, 17222518867793444636, 13594660372697643505],
             vec![8199781115576520484, 5941362764494302625, 9902147558015591500],
         ];
-        (
-            each,
-            vec![6388466444028119178, 9328234736670809084, 12223447230989498129],
-        )
+        (each, vec![6388466444028119178, 9328234736670809084, 12223447230989498129])
     }
 }

@@ -59,11 +59,7 @@ impl Broker {
 
     fn at(address: String, port: Option<u16>) -> Broker {
         let producer = config(&address).create_with_context(Deliveries).expect("a producer");
-        Broker {
-            address,
-            port,
-            producer,
-        }
+        Broker { address, port, producer }
     }
 
     pub fn kill(&self) {
@@ -87,11 +83,7 @@ impl Broker {
         assert_eq!(created, vec![Ok(name.clone())]);
         // The topic may take a moment to get its leaders.
         for _ in 0..100 {
-            let metadata = self
-                .producer
-                .client()
-                .fetch_metadata(Some(&name), TIMEOUT)
-                .expect("metadata");
+            let metadata = self.producer.client().fetch_metadata(Some(&name), TIMEOUT).expect("metadata");
             let found = metadata.topics()[0].partitions();
             if found.len() == partitions as usize && found.iter().all(|partition| partition.leader() >= 0) {
                 break;
@@ -115,8 +107,7 @@ impl Broker {
     /// Removes the records of a partition that are before an offset.
     pub fn delete_records(&self, topic: &str, partition: i32, before: i64) {
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Offset(before))
-            .expect("a partition");
+        list.add_partition_offset(topic, partition, Offset::Offset(before)).expect("a partition");
         block_on(self.admin().delete_records(&list, &AdminOptions::new())).expect("records are removed");
     }
 
@@ -158,10 +149,7 @@ impl Broker {
         producer.begin_transaction().expect("a transaction begins");
         for value in values {
             let record: BaseRecord<str, str> = BaseRecord::to(topic).partition(0).payload(value);
-            producer
-                .send(record)
-                .map_err(|(error, _)| error)
-                .expect("the record is queued");
+            producer.send(record).map_err(|(error, _)| error).expect("the record is queued");
         }
         producer.flush(TIMEOUT).expect("the records are written");
         match commit {
@@ -185,19 +173,13 @@ impl Drop for Broker {
 
 fn config(address: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", address)
-        .set("linger.ms", "0")
-        .set("message.max.bytes", "64000000");
+    config.set("bootstrap.servers", address).set("linger.ms", "0").set("message.max.bytes", "64000000");
     config
 }
 
 fn script(arguments: &[&str]) -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
-    let output = Command::new(script)
-        .args(arguments)
-        .output()
-        .expect("scripts/kafka can be run");
+    let output = Command::new(script).args(arguments).output().expect("scripts/kafka can be run");
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),

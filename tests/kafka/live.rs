@@ -49,10 +49,7 @@ impl Live {
         let began = Instant::now();
         while !done(self) {
             let (rows, errors, failure) = (self.taken, &self.errors, &self.failure);
-            assert!(
-                began.elapsed() < TIMEOUT,
-                "no {what}: {rows} rows, errors {errors:?}, failure {failure:?}"
-            );
+            assert!(began.elapsed() < TIMEOUT, "no {what}: {rows} rows, errors {errors:?}, failure {failure:?}");
             match self.batches.recv_timeout(Duration::from_millis(50)) {
                 Ok(Ok(batch)) => self.take(batch),
                 Ok(Err(error)) => self.failure = Some(error),
@@ -73,10 +70,7 @@ impl Live {
         self.errors.extend(batch.errors);
         for (partition, next) in batch.positions.0 {
             let before = self.positions.0.insert(partition, next);
-            assert!(
-                before < Some(next),
-                "partition {partition} went from {before:?} to {next}"
-            );
+            assert!(before < Some(next), "partition {partition} went from {before:?} to {next}");
         }
     }
 }
@@ -93,17 +87,8 @@ pub fn rows_between(source: &Arc<dyn Source>, from: &Positions, to: &Positions) 
 /// Each row as its values with `|` between.
 fn texts(rows: &RecordBatch) -> Vec<String> {
     let options = FormatOptions::new().with_null("NULL");
-    let columns = rows
-        .columns()
-        .iter()
-        .map(|column| ArrayFormatter::try_new(column, &options).expect("a formatter"));
+    let columns = rows.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).expect("a formatter"));
     let columns: Vec<ArrayFormatter> = columns.collect();
-    let row = |row| {
-        columns
-            .iter()
-            .map(|column| column.value(row).to_string())
-            .collect::<Vec<_>>()
-            .join("|")
-    };
+    let row = |row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join("|");
     (0..rows.num_rows()).map(row).collect()
 }

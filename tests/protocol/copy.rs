@@ -10,10 +10,7 @@ use crate::wire::{Wire, kinds, states};
 async fn what_is_copied_in_comes_out_again() {
     let server = Server::start().await;
     let client = server.client().await;
-    client
-        .batch_execute("create table copied (a int, b text, c numeric(10, 2))")
-        .await
-        .unwrap();
+    client.batch_execute("create table copied (a int, b text, c numeric(10, 2))").await.unwrap();
     let sink = client.copy_in::<_, Bytes>("copy copied from stdin").await.unwrap();
     let mut sink = std::pin::pin!(sink);
     // Cut in the middle of lines and fields.
@@ -23,10 +20,8 @@ async fn what_is_copied_in_comes_out_again() {
     assert_eq!(sink.finish().await.unwrap(), 3);
     let expected = [["1", "one\ttwo", "1.50"], ["2", "NULL", "NULL"], ["3", "x\\y", "-0.25"]];
     let found = rows(&client, "select * from copied order by a").await;
-    let found: Vec<Vec<String>> = found
-        .into_iter()
-        .map(|row| row.into_iter().map(|value| value.unwrap_or("NULL".into())).collect())
-        .collect();
+    let found: Vec<Vec<String>> =
+        found.into_iter().map(|row| row.into_iter().map(|value| value.unwrap_or("NULL".into())).collect()).collect();
     assert_eq!(found, expected);
 
     let out = |sql: &'static str| {
@@ -42,19 +37,11 @@ async fn what_is_copied_in_comes_out_again() {
     let csv = out("copy (select b, a from copied order by a) to stdout with (format csv, header)").await;
     assert_eq!(csv, "b,a\none\ttwo,1\n,2\nx\\y,3\n");
 
-    let sink = client
-        .copy_in::<_, Bytes>("copy copied (b, a) from stdin with (format csv, header)")
-        .await
-        .unwrap();
+    let sink = client.copy_in::<_, Bytes>("copy copied (b, a) from stdin with (format csv, header)").await.unwrap();
     let mut sink = std::pin::pin!(sink);
-    sink.send(Bytes::from("b,a\n\"quoted, \"\"and\nbroken\",4\n\"\",5\n,6\n"))
-        .await
-        .unwrap();
+    sink.send(Bytes::from("b,a\n\"quoted, \"\"and\nbroken\",4\n\"\",5\n,6\n")).await.unwrap();
     assert_eq!(sink.finish().await.unwrap(), 3);
-    assert_eq!(
-        value(&client, "select b from copied where a = 4").await,
-        "quoted, \"and\nbroken"
-    );
+    assert_eq!(value(&client, "select b from copied where a = 4").await, "quoted, \"and\nbroken");
     assert_eq!(value(&client, "select b is null from copied where a = 5").await, "f");
     assert_eq!(value(&client, "select b is null from copied where a = 6").await, "t");
     server.stop().await;
@@ -64,10 +51,7 @@ async fn what_is_copied_in_comes_out_again() {
 async fn a_copy_that_fails_leaves_nothing_and_the_session_goes_on() {
     let server = Server::start().await;
     let client = server.client().await;
-    client
-        .batch_execute("create table failing (a int, b int not null)")
-        .await
-        .unwrap();
+    client.batch_execute("create table failing (a int, b int not null)").await.unwrap();
     let mut wire = Wire::connect(server.address).await;
     for (data, expected) in [
         (&b"1\t2\nx\t2\n"[..], "22P02"),
@@ -79,10 +63,7 @@ async fn a_copy_that_fails_leaves_nothing_and_the_session_goes_on() {
         assert_eq!(wire.query_copy("copy failing from stdin").await, "G");
         wire.send(&[('d', b"7\t7\n"), ('d', data), ('c', b"")]).await;
         let replies = wire.until_ready().await;
-        assert_eq!(
-            (kinds(&replies).as_str(), states(&replies)),
-            ("EZ", vec![expected.to_string()])
-        );
+        assert_eq!((kinds(&replies).as_str(), states(&replies)), ("EZ", vec![expected.to_string()]));
     }
     assert_eq!(wire.query_copy("copy failing from stdin").await, "G");
     wire.send(&[('d', b"1\t2\n"), ('f', b"changed my mind\0")]).await;
@@ -102,21 +83,12 @@ async fn many_rows_are_copied_in_batches() {
     let sink = client.copy_in::<_, Bytes>("copy many from stdin").await.unwrap();
     let mut sink = std::pin::pin!(sink);
     for block in 0..20 {
-        let lines: String = (0..1_000)
-            .map(|row| format!("{}\trow {row}\n", block * 1_000 + row))
-            .collect();
+        let lines: String = (0..1_000).map(|row| format!("{}\trow {row}\n", block * 1_000 + row)).collect();
         sink.send(Bytes::from(lines)).await.unwrap();
     }
     assert_eq!(sink.finish().await.unwrap(), 20_000);
-    assert_eq!(
-        value(&client, "select sum(a) from many").await,
-        (20_000_u64 * 19_999 / 2).to_string()
-    );
-    let error = client
-        .copy_in::<_, Bytes>("copy nowhere from stdin")
-        .await
-        .err()
-        .unwrap();
+    assert_eq!(value(&client, "select sum(a) from many").await, (20_000_u64 * 19_999 / 2).to_string());
+    let error = client.copy_in::<_, Bytes>("copy nowhere from stdin").await.err().unwrap();
     assert_eq!(state(&error), "42P01");
     server.stop().await;
 }

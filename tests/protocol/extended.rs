@@ -56,12 +56,7 @@ async fn statements_are_parsed_described_bound_and_executed() {
 async fn statements_without_rows_and_empty_ones_say_so() {
     let server = Server::start().await;
     let mut wire = Wire::connect(server.address).await;
-    for (text, expected) in [
-        ("begin", "1tn2nCZ"),
-        ("rollback", "1tn2nCZ"),
-        ("", "1tn2nIZ"),
-        ("--", "1tn2nIZ"),
-    ] {
+    for (text, expected) in [("begin", "1tn2nCZ"), ("rollback", "1tn2nCZ"), ("", "1tn2nIZ"), ("--", "1tn2nIZ")] {
         let messages = [
             ('P', &parse("", text, &[])[..]),
             ('D', b"S\0"),
@@ -101,22 +96,10 @@ async fn after_an_error_everything_up_to_sync_is_skipped() {
     let replies = wire.until_ready().await;
     assert_eq!(kinds(&replies), "12CEZ");
     assert_eq!(states(&replies), ["42703"]);
-    assert_eq!(
-        value(&client, "select count(*) from pipelined").await,
-        "0",
-        "a pipeline is one transaction"
-    );
+    assert_eq!(value(&client, "select count(*) from pipelined").await, "0", "a pipeline is one transaction");
 
-    wire.send(&[
-        ('P', &insert),
-        ('B', &bound),
-        ('E', &run),
-        ('P', &insert),
-        ('B', &bound),
-        ('E', &run),
-        ('S', b""),
-    ])
-    .await;
+    wire.send(&[('P', &insert), ('B', &bound), ('E', &run), ('P', &insert), ('B', &bound), ('E', &run), ('S', b"")])
+        .await;
     assert_eq!(kinds(&wire.until_ready().await), "12C12CZ");
     assert_eq!(value(&client, "select count(*) from pipelined").await, "2");
     server.stop().await;
@@ -126,8 +109,7 @@ async fn after_an_error_everything_up_to_sync_is_skipped() {
 async fn an_error_arrives_before_the_sync_that_clients_send_after_it() {
     let server = Server::start().await;
     let mut wire = Wire::connect(server.address).await;
-    wire.send(&[('P', &parse("", "select nosuch", &[])), ('D', b"S\0"), ('H', b"")])
-        .await;
+    wire.send(&[('P', &parse("", "select nosuch", &[])), ('D', b"S\0"), ('H', b"")]).await;
     assert_eq!(wire.reply().await.unwrap().kind, 'E');
     wire.send(&[('S', b"")]).await;
     assert_eq!(kinds(&wire.until_ready().await), "Z");
@@ -140,35 +122,16 @@ async fn row_limits_suspend_a_portal_and_other_statements_go_on_meanwhile() {
     let mut wire = Wire::connect(server.address).await;
     wire.query("begin").await;
     let series = parse("", "select i from generate_series(1, 5) as g(i)", &[]);
-    wire.send(&[
-        ('P', &series),
-        ('B', &bind("p", "", &[])),
-        ('E', &execute("p", 2)),
-        ('S', b""),
-    ])
-    .await;
+    wire.send(&[('P', &series), ('B', &bind("p", "", &[])), ('E', &execute("p", 2)), ('S', b"")]).await;
     assert_eq!(kinds(&wire.until_ready().await), "12DDsZ");
     assert_eq!(kinds(&wire.query("select 1").await), "TDCZ");
-    wire.send(&[
-        ('E', &execute("p", 2)),
-        ('E', &execute("p", 2)),
-        ('E', &execute("p", 2)),
-        ('S', b""),
-    ])
-    .await;
+    wire.send(&[('E', &execute("p", 2)), ('E', &execute("p", 2)), ('E', &execute("p", 2)), ('S', b"")]).await;
     let replies = wire.until_ready().await;
     assert_eq!(kinds(&replies), "DDsDCCZ");
-    assert_eq!(
-        (replies[4].text().as_str(), replies[5].text().as_str()),
-        ("SELECT 1", "SELECT 0")
-    );
+    assert_eq!((replies[4].text().as_str(), replies[5].text().as_str()), ("SELECT 1", "SELECT 0"));
     wire.query("commit").await;
     wire.send(&[('E', &execute("p", 0)), ('S', b"")]).await;
-    assert_eq!(
-        states(&wire.until_ready().await),
-        ["34000"],
-        "portals end with their transaction"
-    );
+    assert_eq!(states(&wire.until_ready().await), ["34000"], "portals end with their transaction");
     server.stop().await;
 }
 
@@ -176,8 +139,7 @@ async fn row_limits_suspend_a_portal_and_other_statements_go_on_meanwhile() {
 async fn bad_binds_are_refused() {
     let server = Server::start().await;
     let mut wire = Wire::connect(server.address).await;
-    wire.send(&[('P', &parse("s", "select $1::int", &[])), ('S', b"")])
-        .await;
+    wire.send(&[('P', &parse("s", "select $1::int", &[])), ('S', b"")]).await;
     assert_eq!(kinds(&wire.until_ready().await), "1Z");
     for (message, expected) in [
         (bind("", "s", &[]), "08P01"),
@@ -191,15 +153,11 @@ async fn bad_binds_are_refused() {
     ] {
         wire.send(&[('B', &message), ('E', &execute("", 0)), ('S', b"")]).await;
         let replies = wire.until_ready().await;
-        assert_eq!(
-            (kinds(&replies).as_str(), states(&replies)),
-            ("EZ", vec![expected.to_string()])
-        );
+        assert_eq!((kinds(&replies).as_str(), states(&replies)), ("EZ", vec![expected.to_string()]));
     }
     wire.send(&[('P', &parse("s", "select 1", &[])), ('S', b"")]).await;
     assert_eq!(states(&wire.until_ready().await), ["42P05"]);
-    wire.send(&[('P', &parse("", "select 1; select 2", &[])), ('S', b"")])
-        .await;
+    wire.send(&[('P', &parse("", "select 1; select 2", &[])), ('S', b"")]).await;
     assert_eq!(states(&wire.until_ready().await), ["42601"]);
     server.stop().await;
 }
@@ -208,15 +166,9 @@ async fn bad_binds_are_refused() {
 async fn a_statement_whose_columns_changed_is_refused_not_misread() {
     let server = Server::start().await;
     let client = server.client().await;
-    client
-        .batch_execute("create table changing (a int); insert into changing values (1)")
-        .await
-        .unwrap();
+    client.batch_execute("create table changing (a int); insert into changing values (1)").await.unwrap();
     let prepared = client.prepare("select a from changing").await.unwrap();
-    client
-        .batch_execute("drop table changing; create table changing (a float8)")
-        .await
-        .unwrap();
+    client.batch_execute("drop table changing; create table changing (a float8)").await.unwrap();
     let error = client.query(&prepared, &[]).await.unwrap_err();
     assert_eq!(state(&error), "0A000");
     server.stop().await;

@@ -64,10 +64,7 @@ async fn statement_timeout_ends_a_statement() {
     let client = server.client().await;
     client.batch_execute("set statement_timeout = '300ms'").await.unwrap();
     let began = Instant::now();
-    let error = timeout(SOON, client.simple_query(ENDLESS))
-        .await
-        .expect("timed out in time")
-        .unwrap_err();
+    let error = timeout(SOON, client.simple_query(ENDLESS)).await.expect("timed out in time").unwrap_err();
     assert_eq!(state(&error), "57014");
     assert!(error.as_db_error().unwrap().message().contains("statement timeout"));
     assert!(began.elapsed() >= Duration::from_millis(300));
@@ -100,9 +97,7 @@ async fn a_client_that_vanishes_leaves_nothing_behind() {
     let client = server.client().await;
     assert_eq!(value(&client, "select 1").await, "1");
     drop(client);
-    timeout(Duration::from_secs(3), server.stop())
-        .await
-        .expect("no session is left");
+    timeout(Duration::from_secs(3), server.stop()).await.expect("no session is left");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,15 +111,7 @@ async fn a_stopping_server_tells_its_clients() {
     for wire in [&mut idle, &mut busy] {
         let replies = timeout(SOON, wire.until_ready()).await.unwrap();
         assert_eq!(states(&replies), ["57P01"]);
-        assert_eq!(
-            replies
-                .iter()
-                .find(|reply| reply.kind == 'E')
-                .unwrap()
-                .field(b'S')
-                .unwrap(),
-            "FATAL"
-        );
+        assert_eq!(replies.iter().find(|reply| reply.kind == 'E').unwrap().field(b'S').unwrap(), "FATAL");
     }
     server.stop().await;
 }

@@ -32,11 +32,7 @@ async fn a_crowd_is_refused_while_others_are_served() {
     let address = server.address;
     let mut crowd = JoinSet::new();
     for _ in 0..2_000 {
-        crowd.spawn(async move {
-            Wire::connect_with(address, 3 << 16, &[])
-                .await
-                .map_err(|refused| states(&refused))
-        });
+        crowd.spawn(async move { Wire::connect_with(address, 3 << 16, &[]).await.map_err(|refused| states(&refused)) });
     }
     assert_eq!(value(&client, "select 1").await, "1");
     let mut admitted = Vec::new();

@@ -32,26 +32,14 @@ impl Server {
 
     pub async fn start_with(limits: Limits) -> Server {
         // As in the real server, a query that does not yield must not keep connections from being served.
-        let queries = Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        let config = Config {
-            workers: 1,
-            ..Config::new(std::env::temp_dir(), queries.handle().clone())
-        };
+        let queries = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let config = Config { workers: 1, ..Config::new(std::env::temp_dir(), queries.handle().clone()) };
         let database: Arc<Database> = Database::open(config).unwrap();
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), limits).await.unwrap();
         let address = listener.address();
         let (stop, stopping) = watch::channel(false);
         let serving = tokio::spawn(listener.serve(database, stopping));
-        Server {
-            address,
-            stop,
-            serving,
-            queries: Some(queries),
-        }
+        Server { address, stop, serving, queries: Some(queries) }
     }
 
     /// Asks the server to stop, and waits until it has.
@@ -73,39 +61,24 @@ impl Server {
 
     pub fn config(&self) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
-        config
-            .host("127.0.0.1")
-            .port(self.address.port())
-            .user("millrace")
-            .dbname("millrace");
+        config.host("127.0.0.1").port(self.address.port()).user("millrace").dbname("millrace");
         config
     }
 }
 
 /// The SQLSTATE of an error.
 pub fn state(error: &tokio_postgres::Error) -> String {
-    error
-        .code()
-        .map(|code| code.code().to_string())
-        .unwrap_or_else(|| error.to_string())
+    error.code().map(|code| code.code().to_string()).unwrap_or_else(|| error.to_string())
 }
 
 /// The rows of a simple query, as text; None is NULL.
 pub async fn rows(client: &Client, sql: &str) -> Vec<Vec<Option<String>>> {
-    let messages = client
-        .simple_query(sql)
-        .await
-        .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    let messages = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     let rows = messages.iter().filter_map(|message| match message {
         tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     });
-    rows.map(|row| {
-        (0..row.len())
-            .map(|column| row.get(column).map(str::to_string))
-            .collect()
-    })
-    .collect()
+    rows.map(|row| (0..row.len()).map(|column| row.get(column).map(str::to_string)).collect()).collect()
 }
 
 /// The only value of a query.

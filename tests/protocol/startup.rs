@@ -24,14 +24,7 @@ async fn encryption_is_declined_and_the_client_goes_on() {
 async fn keys_are_as_long_as_the_protocol_allows() {
     let server = Server::start().await;
     assert_eq!(Wire::connect(server.address).await.key.len(), 4);
-    assert_eq!(
-        Wire::connect_with(server.address, 3 << 16 | 2, &[])
-            .await
-            .unwrap()
-            .key
-            .len(),
-        32
-    );
+    assert_eq!(Wire::connect_with(server.address, 3 << 16 | 2, &[]).await.unwrap().key.len(), 32);
     server.stop().await;
 }
 
@@ -50,10 +43,7 @@ async fn newer_versions_are_negotiated_down_and_older_refused() {
 
     let mut wire = Wire::open(server.address).await;
     wire.send_untyped(&(2_i32 << 16).to_be_bytes()).await;
-    assert!(
-        wire.until_ready().await.is_empty(),
-        "version 2 has no messages that we could answer with"
-    );
+    assert!(wire.until_ready().await.is_empty(), "version 2 has no messages that we could answer with");
     server.stop().await;
 }
 
@@ -65,11 +55,8 @@ async fn a_client_learns_the_settings_and_the_reason_of_a_refusal() {
     body.extend_from_slice(b"user\0millrace\0database\0millrace\0application_name\0me\0\0");
     wire.send_untyped(&body).await;
     let replies = wire.until_ready().await;
-    let settings: Vec<Vec<u8>> = replies
-        .iter()
-        .filter(|reply| reply.kind == 'S')
-        .map(|reply| reply.body.clone())
-        .collect();
+    let settings: Vec<Vec<u8>> =
+        replies.iter().filter(|reply| reply.kind == 'S').map(|reply| reply.body.clone()).collect();
     for expected in [
         "server_encoding\0UTF8\0",
         "client_encoding\0UTF8\0",
@@ -78,27 +65,14 @@ async fn a_client_learns_the_settings_and_the_reason_of_a_refusal() {
         "standard_conforming_strings\0on\0",
         "application_name\0me\0",
     ] {
-        assert!(
-            settings.contains(&expected.as_bytes().to_vec()),
-            "{expected} is not among the settings"
-        );
+        assert!(settings.contains(&expected.as_bytes().to_vec()), "{expected} is not among the settings");
     }
-    assert!(
-        settings
-            .iter()
-            .any(|setting| setting.starts_with(b"server_version\x0015"))
-    );
+    assert!(settings.iter().any(|setting| setting.starts_with(b"server_version\x0015")));
 
-    let refused = Wire::connect_with(server.address, 3 << 16, &[("database", "nowhere")])
-        .await
-        .err()
-        .unwrap();
+    let refused = Wire::connect_with(server.address, 3 << 16, &[("database", "nowhere")]).await.err().unwrap();
     assert_eq!(states(&refused), ["3D000"]);
     assert_eq!(refused[0].field(b'S').unwrap(), "FATAL");
-    let refused = Wire::connect_with(server.address, 3 << 16, &[("replication", "true")])
-        .await
-        .err()
-        .unwrap();
+    let refused = Wire::connect_with(server.address, 3 << 16, &[("replication", "true")]).await.err().unwrap();
     assert_eq!(states(&refused), ["0A000"]);
     server.stop().await;
 }
@@ -106,12 +80,7 @@ async fn a_client_learns_the_settings_and_the_reason_of_a_refusal() {
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_instead_of_a_greeting_harms_nobody() {
     let server = Server::start().await;
-    for garbage in [
-        &b"GET / HTTP/1.1\r\n\r\n"[..],
-        b"\0\0\0\x04",
-        b"\xff\xff\xff\xff\xff\xff\xff\xff\xff",
-        b"",
-    ] {
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\0\0\0\x04", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff", b""] {
         let mut wire = Wire::open(server.address).await;
         wire.socket.write_all(garbage).await.unwrap();
         wire.socket.shutdown().await.unwrap();

@@ -27,35 +27,17 @@ const VALUES: &[(&str, i32, &str, &str)] = &[
     ("time", 1083, "10:20:30.5", "00000008ab1c58a0"),
     ("timestamp", 1114, "1970-01-01 00:00:00", "fffca2fec4c82000"),
     ("timestamptz", 1184, "1970-01-01 00:00:00+00", "fffca2fec4c82000"),
-    (
-        "interval",
-        1186,
-        "1 year 2 mons 3 days 04:05:06.000001",
-        "000000036c8bc081000000030000000e",
-    ),
-    (
-        "uuid",
-        2950,
-        "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
-        "a0eebc999c0b4ef8bb6d6bb9bd380a11",
-    ),
+    ("interval", 1186, "1 year 2 mons 3 days 04:05:06.000001", "000000036c8bc081000000030000000e"),
+    ("uuid", 2950, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "a0eebc999c0b4ef8bb6d6bb9bd380a11"),
     ("json", 114, "{\"a\": 1}", "7b2261223a20317d"),
     ("jsonb", 3802, "{\"a\": 1}", "017b2261223a20317d"),
-    (
-        "int4[]",
-        1007,
-        "{7,NULL}",
-        "00000001000000010000001700000002000000010000000400000007ffffffff",
-    ),
+    ("int4[]", 1007, "{7,NULL}", "00000001000000010000001700000002000000010000000400000007ffffffff"),
     ("text[]", 1009, "{}", "000000000000000000000019"),
     ("oid", 26, "1259", "000004eb"),
 ];
 
 fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
-        .collect()
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
 /// The value and OID that come back for a parameter that is sent as it is.
@@ -65,20 +47,9 @@ async fn echo(wire: &mut Wire, sql_type: &str, value: &[u8], format_in: u8, form
     bind.extend((value.len() as i32).to_be_bytes());
     bind.extend(value);
     bind.extend([0, 1, 0, format_out]);
-    wire.send(&[
-        ('P', parse.as_bytes()),
-        ('B', &bind),
-        ('D', b"P\0"),
-        ('E', b"\0\0\0\0\0"),
-        ('S', b""),
-    ])
-    .await;
+    wire.send(&[('P', parse.as_bytes()), ('B', &bind), ('D', b"P\0"), ('E', b"\0\0\0\0\0"), ('S', b"")]).await;
     let replies = wire.until_ready().await;
-    let errors: Vec<_> = replies
-        .iter()
-        .filter(|reply| reply.kind == 'E')
-        .map(|reply| reply.field(b'M'))
-        .collect();
+    let errors: Vec<_> = replies.iter().filter(|reply| reply.kind == 'E').map(|reply| reply.field(b'M')).collect();
     assert!(errors.is_empty(), "{sql_type} {format_in} {format_out}: {errors:?}");
     let row = replies.iter().find(|reply| reply.kind == 'D').unwrap();
     let description = &replies.iter().find(|reply| reply.kind == 'T').unwrap().body;

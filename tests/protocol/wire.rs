@@ -23,17 +23,13 @@ impl Reply {
     pub fn field(&self, name: u8) -> Option<String> {
         let fields = self.body.split(|&byte| byte == 0);
         let mut found = fields.filter(|field| field.first() == Some(&name));
-        found
-            .next()
-            .map(|field| String::from_utf8(field[1..].to_vec()).unwrap())
+        found.next().map(|field| String::from_utf8(field[1..].to_vec()).unwrap())
     }
 
     /// The values of a DataRow in text.
     pub fn values(&self) -> Vec<Option<String>> {
         let values = self.raw_values().into_iter();
-        values
-            .map(|value| value.map(|bytes| String::from_utf8(bytes).unwrap()))
-            .collect()
+        values.map(|value| value.map(|bytes| String::from_utf8(bytes).unwrap())).collect()
     }
 
     pub fn raw_values(&self) -> Vec<Option<Vec<u8>>> {
@@ -60,9 +56,7 @@ impl Reply {
 impl Wire {
     /// A session for user and database `millrace`.
     pub async fn connect(address: SocketAddr) -> Wire {
-        Wire::connect_with(address, 3 << 16, &[])
-            .await
-            .unwrap_or_else(|error| panic!("refused: {error:?}"))
+        Wire::connect_with(address, 3 << 16, &[]).await.unwrap_or_else(|error| panic!("refused: {error:?}"))
     }
 
     /// Err is the server's error.
@@ -73,10 +67,7 @@ impl Wire {
     ) -> Result<Wire, Vec<Reply>> {
         let mut wire = Wire::open(address).await;
         let mut body = version.to_be_bytes().to_vec();
-        for (name, value) in [("user", "millrace"), ("database", "millrace")]
-            .iter()
-            .chain(parameters)
-        {
+        for (name, value) in [("user", "millrace"), ("database", "millrace")].iter().chain(parameters) {
             body.extend(format!("{name}\0{value}\0").bytes());
         }
         body.push(0);
@@ -93,11 +84,7 @@ impl Wire {
 
     /// A connection that has said nothing yet.
     pub async fn open(address: SocketAddr) -> Wire {
-        Wire {
-            socket: TcpStream::connect(address).await.unwrap(),
-            process_id: 0,
-            key: vec![],
-        }
+        Wire { socket: TcpStream::connect(address).await.unwrap(), process_id: 0, key: vec![] }
     }
 
     pub async fn send_untyped(&mut self, body: &[u8]) {
@@ -127,10 +114,7 @@ impl Wire {
         let length = self.socket.read_i32().await.ok()?;
         let mut body = vec![0; length as usize - 4];
         self.socket.read_exact(&mut body).await.ok()?;
-        Some(Reply {
-            kind: kind as char,
-            body,
-        })
+        Some(Reply { kind: kind as char, body })
     }
 
     /// Messages up to ReadyForQuery, or the connection's end.
@@ -149,18 +133,10 @@ impl Wire {
 
 /// The kinds of messages, in order: `TDCZ`.
 pub fn kinds(replies: &[Reply]) -> String {
-    replies
-        .iter()
-        .map(|reply| reply.kind)
-        .filter(|&kind| kind != 'S' && kind != 'N')
-        .collect()
+    replies.iter().map(|reply| reply.kind).filter(|&kind| kind != 'S' && kind != 'N').collect()
 }
 
 /// The SQLSTATEs of the errors among messages.
 pub fn states(replies: &[Reply]) -> Vec<String> {
-    replies
-        .iter()
-        .filter(|reply| reply.kind == 'E')
-        .map(|reply| reply.field(b'C').unwrap())
-        .collect()
+    replies.iter().filter(|reply| reply.kind == 'E').map(|reply| reply.field(b'C').unwrap()).collect()
 }

@@ -32,11 +32,7 @@ enum Values {
     Int8(Vec<i64>),
     Float4(Vec<f32>),
     Float8(Vec<f64>),
-    Decimal {
-        values: Vec<i128>,
-        precision: u8,
-        scale: i8,
-    },
+    Decimal { values: Vec<i128>, precision: u8, scale: i8 },
     Date(Vec<i32>),
     Timestamp(Vec<i64>),
     Timestamptz(Vec<i64>),
@@ -53,11 +49,9 @@ impl Values {
             (SqlType::Int8, _) => Values::Int8(vec![]),
             (SqlType::Float4, _) => Values::Float4(vec![]),
             (SqlType::Float8, _) => Values::Float8(vec![]),
-            (SqlType::Numeric(_), DataType::Decimal128(precision, scale)) => Values::Decimal {
-                values: vec![],
-                precision,
-                scale,
-            },
+            (SqlType::Numeric(_), DataType::Decimal128(precision, scale)) => {
+                Values::Decimal { values: vec![], precision, scale }
+            }
             (SqlType::Date, _) => Values::Date(vec![]),
             (SqlType::Timestamp, _) => Values::Timestamp(vec![]),
             (SqlType::Timestamptz, _) => Values::Timestamptz(vec![]),
@@ -72,11 +66,7 @@ impl Values {
 impl ColumnBuffer {
     pub fn new(sql_type: &SqlType) -> Self {
         let (sql_type, values) = (sql_type.clone(), Values::of_type(sql_type));
-        ColumnBuffer {
-            sql_type,
-            valid: BooleanBufferBuilder::new(0),
-            values,
-        }
+        ColumnBuffer { sql_type, valid: BooleanBufferBuilder::new(0), values }
     }
 
     pub fn sql_type(&self) -> &SqlType {
@@ -100,11 +90,7 @@ impl ColumnBuffer {
             Values::Int8(values) => push::<Int64Type>(values, text.parse().ok(), text, sql_type)?,
             Values::Float4(values) => push::<Float32Type>(values, value::float4(text), text, sql_type)?,
             Values::Float8(values) => push::<Float64Type>(values, value::float8(text), text, sql_type)?,
-            Values::Decimal {
-                values,
-                precision,
-                scale,
-            } => {
+            Values::Decimal { values, precision, scale } => {
                 push::<Decimal128Type>(values, value::decimal(text, *precision, *scale), text, sql_type)?;
             }
             Values::Date(values) => push::<Date32Type>(values, value::date(text), text, sql_type)?,
@@ -166,11 +152,9 @@ impl ColumnBuffer {
             Values::Int8(values) => Arc::new(Int64Array::new(values.into(), nulls)),
             Values::Float4(values) => Arc::new(Float32Array::new(values.into(), nulls)),
             Values::Float8(values) => Arc::new(Float64Array::new(values.into(), nulls)),
-            Values::Decimal {
-                values,
-                precision,
-                scale,
-            } => Arc::new(Decimal128Array::new(values.into(), nulls).with_precision_and_scale(precision, scale)?),
+            Values::Decimal { values, precision, scale } => {
+                Arc::new(Decimal128Array::new(values.into(), nulls).with_precision_and_scale(precision, scale)?)
+            }
             Values::Date(values) => Arc::new(Date32Array::new(values.into(), nulls)),
             Values::Timestamp(values) => Arc::new(TimestampMicrosecondArray::new(values.into(), nulls)),
             Values::Timestamptz(values) => {

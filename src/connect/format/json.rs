@@ -18,15 +18,8 @@ use crate::types::{Column, Error, Result, SqlState, SqlType};
 const ARRAY_DEPTH_MAX: usize = 6;
 
 pub fn open(columns: &[Column]) -> Result<Box<dyn Decoder>> {
-    let buffers = columns
-        .iter()
-        .map(|column| ColumnBuffer::new(&column.sql_type))
-        .collect();
-    Ok(Box::new(JsonDecoder {
-        columns: columns.to_vec(),
-        buffers,
-        rows: 0,
-    }))
+    let buffers = columns.iter().map(|column| ColumnBuffer::new(&column.sql_type)).collect();
+    Ok(Box::new(JsonDecoder { columns: columns.to_vec(), buffers, rows: 0 }))
 }
 
 struct JsonDecoder {
@@ -72,14 +65,8 @@ impl JsonDecoder {
     fn fields<'a>(&self, text: &'a str) -> Result<Vec<Option<&'a str>>> {
         let mut fields = vec![None; self.columns.len()];
         let mut json = serde_json::Deserializer::from_str(text);
-        let object = Object {
-            columns: &self.columns,
-            fields: &mut fields,
-        };
-        object
-            .deserialize(&mut json)
-            .and_then(|()| json.end())
-            .map_err(malformed)?;
+        let object = Object { columns: &self.columns, fields: &mut fields };
+        object.deserialize(&mut json).and_then(|()| json.end()).map_err(malformed)?;
         Ok(fields)
     }
 
@@ -128,10 +115,7 @@ impl<'a> Visitor<'a> for Object<'_, '_, 'a> {
 
     fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
         let mut expected = 0;
-        while let Some(column) = map.next_key_seed(Name {
-            columns: self.columns,
-            expected,
-        })? {
+        while let Some(column) = map.next_key_seed(Name { columns: self.columns, expected })? {
             match column {
                 Some(column) => {
                     self.fields[column] = Some(map.next_value::<&RawValue>()?.get());
@@ -166,11 +150,7 @@ impl Visitor<'_> for Name<'_> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Option<usize>, E> {
-        if self
-            .columns
-            .get(self.expected)
-            .is_some_and(|column| column.name == name)
-        {
+        if self.columns.get(self.expected).is_some_and(|column| column.name == name) {
             return Ok(Some(self.expected));
         }
         Ok(self.columns.iter().position(|column| column.name == name))
@@ -245,11 +225,7 @@ fn utf8(bytes: &[u8]) -> Result<&str> {
 }
 
 fn malformed(error: serde_json::Error) -> Error {
-    let what = if error.is_data() {
-        "not a JSON object"
-    } else {
-        "not valid JSON"
-    };
+    let what = if error.is_data() { "not a JSON object" } else { "not valid JSON" };
     Error::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("{what}: {error}"))
 }
 
@@ -259,10 +235,7 @@ fn null_in(column: &Column) -> Error {
 }
 
 fn in_column(column: &Column, error: Error) -> Error {
-    Error::new(
-        error.state(),
-        format!("column \"{}\": {}", column.name, error.message()),
-    )
+    Error::new(error.state(), format!("column \"{}\": {}", column.name, error.message()))
 }
 
 #[cfg(test)]

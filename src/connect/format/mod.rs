@@ -42,10 +42,7 @@ pub fn open(format: &str, columns: &[Column]) -> Result<Box<dyn Decoder>> {
     };
     for column in columns {
         if matches!(column.sql_type, SqlType::Unknown | SqlType::Record) {
-            let message = format!(
-                "column \"{}\" of a source can't have the type {}",
-                column.name, column.sql_type
-            );
+            let message = format!("column \"{}\" of a source can't have the type {}", column.name, column.sql_type);
             return Err(Error::new(SqlState::INVALID_TABLE_DEFINITION, message));
         }
     }

@@ -28,18 +28,8 @@ pub fn open(declaration: &SourceDeclaration) -> Result<Arc<dyn Source>> {
     let events = options.count("events")?;
     options.finish()?;
     let relation = Relation::new(vec![Column::new("counter", SqlType::Int8, false)]);
-    let relations = vec![SourceRelation {
-        name: None,
-        relation,
-        envelope: Envelope::Append,
-    }];
-    Ok(Arc::new(Generator {
-        sequence: Arc::new(Counter {
-            tick,
-            events,
-            relations,
-        }),
-    }))
+    let relations = vec![SourceRelation { name: None, relation, envelope: Envelope::Append }];
+    Ok(Arc::new(Generator { sequence: Arc::new(Counter { tick, events, relations }) }))
 }
 
 impl Sequence for Counter {
@@ -61,9 +51,6 @@ impl Sequence for Counter {
 
     fn rows(&self, relation: usize, events: Range<u64>) -> Result<RecordBatch> {
         let numbers = Int64Array::from_iter_values(events.map(|event| event as i64 + 1));
-        Ok(RecordBatch::try_new(
-            self.relations[relation].relation.schema(),
-            vec![Arc::new(numbers)],
-        )?)
+        Ok(RecordBatch::try_new(self.relations[relation].relation.schema(), vec![Arc::new(numbers)])?)
     }
 }

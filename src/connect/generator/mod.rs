@@ -128,18 +128,12 @@ impl Run {
 
     /// The first event that is not due yet.
     fn due(&self) -> u64 {
-        let due = self
-            .sequence
-            .due(self.began.elapsed())
-            .map_or(u64::MAX, |count| self.first.saturating_add(count));
+        let due = self.sequence.due(self.began.elapsed()).map_or(u64::MAX, |count| self.first.saturating_add(count));
         self.sequence.end().map_or(due, |end| due.min(end))
     }
 
     fn batch(&self, events: Range<u64>) -> Result<SourceBatch> {
-        let mut batch = SourceBatch {
-            positions: position(events.end),
-            ..SourceBatch::default()
-        };
+        let mut batch = SourceBatch { positions: position(events.end), ..SourceBatch::default() };
         for relation in 0..self.sequence.relations().len() {
             let rows = self.sequence.rows(relation, events.clone())?;
             if rows.num_rows() > 0 {
@@ -189,17 +183,8 @@ fn refuse_what_records_have(declaration: &SourceDeclaration) -> Result<()> {
         (!declaration.relation.columns.is_empty(), "a list of columns"),
         (!declaration.connection.is_empty(), "a connection"),
         (!declaration.offsets.is_empty(), "OFFSETS"),
-        (
-            declaration.format.is_some() || declaration.key_format.is_some(),
-            "a FORMAT",
-        ),
-        (
-            declaration
-                .envelope
-                .as_deref()
-                .is_some_and(|envelope| envelope != "none"),
-            "an ENVELOPE",
-        ),
+        (declaration.format.is_some() || declaration.key_format.is_some(), "a FORMAT"),
+        (declaration.envelope.as_deref().is_some_and(|envelope| envelope != "none"), "an ENVELOPE"),
         (!declaration.include.is_empty(), "INCLUDE"),
     ];
     if let Some((_, what)) = refused.iter().find(|(given, _)| *given) {

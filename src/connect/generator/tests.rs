@@ -8,15 +8,8 @@ use arrow::datatypes::Int64Type;
 use super::*;
 
 fn open(kind: &str, options: &[(&str, &str)]) -> Result<Arc<dyn Source>> {
-    let options = options
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_string()))
-        .collect();
-    crate::connect::open(&SourceDeclaration {
-        kind: kind.into(),
-        options,
-        ..SourceDeclaration::default()
-    })
+    let options = options.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    crate::connect::open(&SourceDeclaration { kind: kind.into(), options, ..SourceDeclaration::default() })
 }
 
 fn follow(source: &dyn Source, from: u64, room: usize) -> (Box<dyn Follower>, Receiver<Result<SourceBatch>>) {
@@ -35,17 +28,11 @@ fn options_are_checked() {
     ] {
         assert!(open(kind, &[options]).is_err(), "{options:?}");
     }
-    let declared = SourceDeclaration {
-        kind: "nexmark".into(),
-        format: Some("json".into()),
-        ..SourceDeclaration::default()
-    };
+    let declared =
+        SourceDeclaration { kind: "nexmark".into(), format: Some("json".into()), ..SourceDeclaration::default() };
     let error = crate::connect::open(&declared).unwrap_err();
     assert_eq!(error.message(), "a load generator can't have a FORMAT");
-    assert_eq!(
-        open("sequence", &[]).unwrap_err().state(),
-        SqlState::FEATURE_NOT_SUPPORTED
-    );
+    assert_eq!(open("sequence", &[]).unwrap_err().state(), SqlState::FEATURE_NOT_SUPPORTED);
 }
 
 #[test]
@@ -61,16 +48,10 @@ fn a_counter_ticks_up_to_its_end_and_is_then_quiet() {
     }
     assert_eq!(numbers, [3, 4, 5]);
     assert!(began.elapsed() >= Duration::from_millis(6));
-    assert_eq!(
-        batches.recv_timeout(Duration::from_millis(20)).unwrap_err(),
-        RecvTimeoutError::Timeout
-    );
+    assert_eq!(batches.recv_timeout(Duration::from_millis(20)).unwrap_err(), RecvTimeoutError::Timeout);
     assert_eq!(follower.lag(), Some(0));
     drop(follower);
-    assert_eq!(
-        batches.recv_timeout(Duration::from_secs(10)).unwrap_err(),
-        RecvTimeoutError::Disconnected
-    );
+    assert_eq!(batches.recv_timeout(Duration::from_secs(10)).unwrap_err(), RecvTimeoutError::Disconnected);
 }
 
 #[test]
@@ -83,10 +64,7 @@ fn what_is_followed_is_what_is_read() {
     while until < 25_000 {
         let batch = batches.recv_timeout(Duration::from_secs(10)).unwrap().unwrap();
         until = event_number(&batch.positions).unwrap();
-        batch
-            .rows
-            .into_iter()
-            .for_each(|(relation, rows)| followed[relation].push(rows));
+        batch.rows.into_iter().for_each(|(relation, rows)| followed[relation].push(rows));
     }
     for (relation, followed) in followed.iter().enumerate() {
         let read: Result<Vec<RecordBatch>> = source

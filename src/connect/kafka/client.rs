@@ -55,9 +55,7 @@ pub fn broker(given: &OptionMap) -> Result<String> {
     let broker = options.required("broker")?.to_string();
     options.finish()?;
     let has_port = |address: &str| {
-        address
-            .rsplit_once(':')
-            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
     };
     if !broker.split(',').all(|address| has_port(address.trim())) {
         return Err(invalid("broker", &broker).with_hint("It is 'host:port', or several with commas between."));
@@ -80,22 +78,14 @@ pub struct Client {
 impl Client {
     pub fn connect(address: &Address) -> Result<Client> {
         let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", &address.broker)
-            .set_log_level(RDKafkaLogLevel::Warning);
+        config.set("bootstrap.servers", &address.broker).set_log_level(RDKafkaLogLevel::Warning);
         for (name, value) in SETTINGS {
             config.set(*name, *value);
         }
-        let observer = Observer {
-            topic: address.topic.clone(),
-            seen: Mutex::default(),
-        };
+        let observer = Observer { topic: address.topic.clone(), seen: Mutex::default() };
         let consumer = config.create_with_context(observer);
         let consumer = consumer.map_err(|error| Error::internal(format!("can't make a Kafka client: {error}")))?;
-        Ok(Client {
-            address: address.clone(),
-            consumer,
-        })
+        Ok(Client { address: address.clone(), consumer })
     }
 
     /// The topic's partitions; it must exist.
@@ -115,9 +105,7 @@ impl Client {
 
     /// The first offset that a partition still has, and the one that its next record will get.
     pub fn watermarks(&self, partition: i32) -> Result<(i64, i64)> {
-        let watermarks = self
-            .consumer
-            .fetch_watermarks(&self.address.topic, partition, ANSWER_TIMEOUT);
+        let watermarks = self.consumer.fetch_watermarks(&self.address.topic, partition, ANSWER_TIMEOUT);
         watermarks.map_err(|error| match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownPartition) => {
                 self.missing_topic()
@@ -144,17 +132,10 @@ impl Client {
             return BTreeMap::new();
         };
         let offset = |offset| {
-            if let Offset::Offset(offset) = offset {
-                Some(offset)
-            } else {
-                None
-            }
+            if let Offset::Offset(offset) = offset { Some(offset) } else { None }
         };
         let elements = positions.elements_for_topic(&self.address.topic);
-        elements
-            .iter()
-            .filter_map(|element| Some((element.partition(), offset(element.offset())?)))
-            .collect()
+        elements.iter().filter_map(|element| Some((element.partition(), offset(element.offset())?))).collect()
     }
 
     pub fn topic(&self) -> &str {
@@ -177,11 +158,7 @@ impl Client {
 
     pub fn unreachable(&self, error: &KafkaError) -> Error {
         let message = format!("can't reach Kafka at {}", self.address.broker);
-        let reason = self
-            .consumer
-            .context()
-            .last_error()
-            .unwrap_or_else(|| error.to_string());
+        let reason = self.consumer.context().last_error().unwrap_or_else(|| error.to_string());
         Error::new(SqlState::CONNECTION_FAILURE, message)
             .with_detail(reason)
             .with_hint("Check the address in CREATE CONNECTION, and that the broker runs.")
@@ -205,19 +182,11 @@ impl Client {
 /// The topics whose names are closest to `name`, internal ones apart.
 fn similar<'a>(name: &str, topics: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let far = (name.chars().count() / 3).max(2);
-    let ranked = topics
-        .filter(|topic| !topic.starts_with("__"))
-        .map(|topic| (distance(name, topic), topic));
+    let ranked = topics.filter(|topic| !topic.starts_with("__")).map(|topic| (distance(name, topic), topic));
     let contains = |topic: &str| topic.contains(name) || name.contains(topic);
-    let mut ranked: Vec<(usize, &str)> = ranked
-        .filter(|&(edits, topic)| edits <= far || contains(topic))
-        .collect();
+    let mut ranked: Vec<(usize, &str)> = ranked.filter(|&(edits, topic)| edits <= far || contains(topic)).collect();
     ranked.sort_unstable();
-    ranked
-        .into_iter()
-        .take(SIMILAR_TOPICS)
-        .map(|(_, topic)| topic)
-        .collect()
+    ranked.into_iter().take(SIMILAR_TOPICS).map(|(_, topic)| topic).collect()
 }
 
 /// Characters to insert, remove or replace to make one name of the other.
@@ -273,11 +242,7 @@ impl Observer {
     /// Why nothing can be read right now.
     pub fn trouble(&self) -> Option<String> {
         let seen = self.seen();
-        let reason = || {
-            seen.last_error
-                .clone()
-                .unwrap_or_else(|| "no broker is connected".to_string())
-        };
+        let reason = || seen.last_error.clone().unwrap_or_else(|| "no broker is connected".to_string());
         seen.unreachable.then(reason)
     }
 
@@ -305,11 +270,7 @@ impl ClientContext for Observer {
         let Some(topic) = statistics.topics.get(&self.topic) else {
             return;
         };
-        for partition in topic
-            .partitions
-            .values()
-            .filter(|known| known.partition >= 0 && !known.unknown)
-        {
+        for partition in topic.partitions.values().filter(|known| known.partition >= 0 && !known.unknown) {
             seen.ends.insert(partition.partition, partition.ls_offset);
         }
     }

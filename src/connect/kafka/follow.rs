@@ -55,11 +55,7 @@ pub fn follow(
         outlet: Arc::new(Outlet::new(batches, wake, stop.clone())),
     };
     spawn("kafka", move || reader.run())?;
-    Ok(Box::new(KafkaFollower {
-        client,
-        stop,
-        delivered,
-    }))
+    Ok(Box::new(KafkaFollower { client, stop, delivered }))
 }
 
 struct KafkaFollower {
@@ -218,19 +214,14 @@ impl Reader {
         if !sent {
             return Err(End::Unwanted);
         }
-        self.delivered
-            .lock()
-            .expect("nothing panics while holding the lock")
-            .extend(moved);
+        self.delivered.lock().expect("nothing panics while holding the lock").extend(moved);
         Ok(())
     }
 
     /// Stops fetching; what librdkafka has already fetched is dropped there and fetched again later.
     fn pause(&self) -> bool {
         let assignment = self.client.consumer.assignment();
-        assignment
-            .and_then(|partitions| self.client.consumer.pause(&partitions))
-            .is_ok()
+        assignment.and_then(|partitions| self.client.consumer.pause(&partitions)).is_ok()
     }
 
     fn resume(&self) {
@@ -245,11 +236,7 @@ impl Reader {
         let client = self.client.clone();
         while let Some(Ok(message)) = client.consumer.poll(Duration::ZERO) {
             if let Err(error) = self.push(&record(&message)) {
-                tracing::error!(
-                    ?error,
-                    topic = client.topic(),
-                    "a record failed while its source was paused"
-                );
+                tracing::error!(?error, topic = client.topic(), "a record failed while its source was paused");
                 return;
             }
         }
@@ -307,12 +294,7 @@ impl Reader {
 
 /// The error of a source that stops at the first bad record.
 pub fn stopped(topic: &str, error: &RecordError) -> Error {
-    let RecordError {
-        partition,
-        offset,
-        message,
-        ..
-    } = error;
+    let RecordError { partition, offset, message, .. } = error;
     let text = format!("a record of topic \"{topic}\" does not decode: {message}");
     Error::new(SqlState::INVALID_TEXT_REPRESENTATION, text)
         .with_detail(format!("Partition {partition}, offset {offset}."))

@@ -61,11 +61,7 @@ pub fn open(declaration: &SourceDeclaration) -> Result<Arc<dyn Source>> {
     options.finish()?;
     check_offsets(&declaration.offsets)?;
     let layout = layout(declaration)?;
-    let relation = SourceRelation {
-        name: None,
-        relation: layout.relation(),
-        envelope: layout.envelope,
-    };
+    let relation = SourceRelation { name: None, relation: layout.relation(), envelope: layout.envelope };
     Ok(Arc::new(Kafka {
         address: Address { broker, topic },
         start,
@@ -77,10 +73,7 @@ pub fn open(declaration: &SourceDeclaration) -> Result<Arc<dyn Source>> {
 }
 
 fn check_offsets(offsets: &BTreeMap<i32, i64>) -> Result<()> {
-    match offsets
-        .iter()
-        .find(|&(&partition, &offset)| partition < 0 || offset < 0)
-    {
+    match offsets.iter().find(|&(&partition, &offset)| partition < 0 || offset < 0) {
         None => Ok(()),
         Some((partition, offset)) => Err(invalid("offsets", &format!("{partition} => {offset}"))
             .with_hint("Partitions and offsets are whole numbers, zero or more.")),
@@ -105,11 +98,8 @@ fn layout(declaration: &SourceDeclaration) -> Result<RecordLayout> {
                 .with_hint("INCLUDE KEY gives the record's key as text."));
         }
         (Envelope::Upsert, None, _) => {
-            return Err(Error::new(
-                SqlState::INVALID_TABLE_DEFINITION,
-                "ENVELOPE UPSERT needs a PRIMARY KEY",
-            )
-            .with_hint("Declare the columns that come from the record's key: PRIMARY KEY (..)."));
+            return Err(Error::new(SqlState::INVALID_TABLE_DEFINITION, "ENVELOPE UPSERT needs a PRIMARY KEY")
+                .with_hint("Declare the columns that come from the record's key: PRIMARY KEY (..)."));
         }
         (Envelope::Upsert, Some(_), None) => {
             return Err(syntax("ENVELOPE UPSERT needs a KEY FORMAT").with_hint("Add KEY FORMAT JSON before FORMAT."));
@@ -117,11 +107,7 @@ fn layout(declaration: &SourceDeclaration) -> Result<RecordLayout> {
         (Envelope::Upsert, Some(_), Some(format)) => Some(format.clone()),
     };
     let layout = RecordLayout {
-        key: if envelope == Envelope::Upsert {
-            key.clone().unwrap_or_default()
-        } else {
-            vec![]
-        },
+        key: if envelope == Envelope::Upsert { key.clone().unwrap_or_default() } else { vec![] },
         columns: columns.clone(),
         included: included(declaration)?,
         format,
@@ -134,21 +120,11 @@ fn layout(declaration: &SourceDeclaration) -> Result<RecordLayout> {
 fn included(declaration: &SourceDeclaration) -> Result<Vec<(Included, Column)>> {
     let mut included: Vec<(Included, Column)> = Vec::new();
     for include in &declaration.include {
-        let name = include
-            .name
-            .clone()
-            .unwrap_or_else(|| include.what.column_name().to_string());
-        let declared = declaration
-            .relation
-            .columns
-            .iter()
-            .chain(included.iter().map(|(_, column)| column));
+        let name = include.name.clone().unwrap_or_else(|| include.what.column_name().to_string());
+        let declared = declaration.relation.columns.iter().chain(included.iter().map(|(_, column)| column));
         if declared.into_iter().any(|column| column.name == name) {
             let message = format!("column \"{name}\" specified more than once");
-            let hint = format!(
-                "Give it another name: INCLUDE {} AS ..",
-                include.what.column_name().to_uppercase()
-            );
+            let hint = format!("Give it another name: INCLUDE {} AS ..", include.what.column_name().to_uppercase());
             return Err(Error::new(SqlState::DUPLICATE_COLUMN, message).with_hint(hint));
         }
         let (sql_type, nullable) = match include.what {

@@ -53,14 +53,7 @@ pub fn read(
     }
     client.assign(&starts)?;
     let (decoder, progressed) = (layout.decoder()?, Instant::now());
-    Ok(Box::new(BoundedRead {
-        client,
-        on_error,
-        decoder,
-        ends,
-        records_done: 0,
-        progressed,
-    }))
+    Ok(Box::new(BoundedRead { client, on_error, decoder, ends, records_done: 0, progressed }))
 }
 
 struct BoundedRead {
@@ -108,8 +101,7 @@ impl BoundedRead {
                 push(&mut self.decoder, &record, &self.ends, self.on_error, topic)?;
                 // Offsets that transactions took up give no records: one beyond the end tells that it is passed.
                 let end = self.ends.get(&record.partition).copied();
-                end.is_some_and(|end| record.offset + 1 >= end)
-                    .then_some(record.partition)
+                end.is_some_and(|end| record.offset + 1 >= end).then_some(record.partition)
             }
             // What can be read ends here, so at or after the position that was asked for.
             Some(Err(KafkaError::PartitionEOF(partition))) => Some(partition),
@@ -137,10 +129,8 @@ impl BoundedRead {
             }
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                 let message = format!("topic \"{}\" lost records while they were read", self.client.topic());
-                Err(
-                    Error::new(crate::types::SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
-                        .with_hint("Create the source again to begin with what is left."),
-                )
+                Err(Error::new(crate::types::SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+                    .with_hint("Create the source again to begin with what is left."))
             }
             _ => Ok(()),
         }

@@ -48,43 +48,26 @@ impl RecordLayout {
             columns[position].nullable = false;
         }
         columns.extend(self.included.iter().map(|(_, column)| column.clone()));
-        Relation {
-            columns,
-            key: Some(self.key.clone()).filter(|key| !key.is_empty()),
-        }
+        Relation { columns, key: Some(self.key.clone()).filter(|key| !key.is_empty()) }
     }
 
     pub fn decoder(&self) -> Result<RecordDecoder> {
         let relation = self.relation();
         let (mut keys, mut values) = (vec![], vec![]);
         for (position, column) in relation.columns[..self.columns.len()].iter().enumerate() {
-            if self.key.contains(&position) {
-                keys.push(column.clone())
-            } else {
-                values.push(column.clone())
-            }
+            if self.key.contains(&position) { keys.push(column.clone()) } else { values.push(column.clone()) }
         }
         let key = match &self.key_format {
             Some(key_format) => Some(format::open(key_format, &keys)?),
             None => None,
         };
-        let source_relation = SourceRelation {
-            name: None,
-            relation,
-            envelope: self.envelope,
-        };
+        let source_relation = SourceRelation { name: None, relation, envelope: self.envelope };
         Ok(RecordDecoder {
             schema: source_relation.batch_schema(),
-            is_key: (0..self.columns.len())
-                .map(|position| self.key.contains(&position))
-                .collect(),
+            is_key: (0..self.columns.len()).map(|position| self.key.contains(&position)).collect(),
             value: format::open(&self.format, &values)?,
             key,
-            included: self
-                .included
-                .iter()
-                .map(|(what, _)| IncludedColumn::new(*what))
-                .collect(),
+            included: self.included.iter().map(|(what, _)| IncludedColumn::new(*what)).collect(),
             tombstones: vec![],
             offsets: vec![],
             bytes: 0,
@@ -142,18 +125,13 @@ impl RecordDecoder {
     }
 
     fn push_declared(&mut self, record: &Record) -> Result<(), String> {
-        let text_key = self
-            .included
-            .iter()
-            .any(|column| matches!(column, IncludedColumn::Key { .. }));
+        let text_key = self.included.iter().any(|column| matches!(column, IncludedColumn::Key { .. }));
         if text_key && record.key.is_some_and(|key| std::str::from_utf8(key).is_err()) {
             return Err("the key is not valid UTF-8".to_string());
         }
         if let Some(decoder) = &mut self.key {
             let key = record.key.ok_or("the record has no key")?;
-            decoder
-                .decode_key(key)
-                .map_err(|error| format!("in the key: {}", error.message()))?;
+            decoder.decode_key(key).map_err(|error| format!("in the key: {}", error.message()))?;
         }
         match (record.value, &self.key) {
             (Some(value), _) => self.value.decode(value).map_err(|error| error.message().to_string()),
@@ -170,10 +148,7 @@ impl RecordDecoder {
         let mut values = self.value.finish()?.into_iter();
         let keys = self.key.as_mut().map_or(Ok(vec![]), |key| key.finish())?;
         let mut keys = keys.into_iter();
-        let declared = self
-            .is_key
-            .iter()
-            .filter_map(|&is_key| if is_key { keys.next() } else { values.next() });
+        let declared = self.is_key.iter().filter_map(|&is_key| if is_key { keys.next() } else { values.next() });
         let mut columns: Vec<ArrayRef> = declared.collect();
         for column in &mut self.included {
             columns.push(column.finish()?);
@@ -199,10 +174,7 @@ enum IncludedColumn {
 impl IncludedColumn {
     fn new(what: Included) -> Self {
         match what {
-            Included::Key => IncludedColumn::Key {
-                keys: TextColumn::with_capacity(0, 0),
-                valid: vec![],
-            },
+            Included::Key => IncludedColumn::Key { keys: TextColumn::with_capacity(0, 0), valid: vec![] },
             Included::Partition => IncludedColumn::Partition(vec![]),
             Included::Offset => IncludedColumn::Offset(vec![]),
             Included::Timestamp => IncludedColumn::Timestamp(vec![]),

@@ -54,20 +54,12 @@ impl ExactSum {
         }
         let exponent = (value.to_bits() >> 52 & 0x7ff) as usize;
         let fraction = value.to_bits() & ((1 << 52) - 1);
-        let (significand, shift) = if exponent == 0 {
-            (fraction, 0)
-        } else {
-            (fraction | 1 << 52, exponent - 1)
-        };
+        let (significand, shift) = if exponent == 0 { (fraction, 0) } else { (fraction | 1 << 52, exponent - 1) };
         // 53 bits times 64 bits, shifted by less than 64: at most 180 bits and a sign.
         let product = significand as i128 * times as i128 * if value < 0.0 { -1 } else { 1 };
         let (word, bit) = (shift / 64, shift % 64);
         let low = (product as u128) << bit;
-        let high = if bit == 0 {
-            product >> 127
-        } else {
-            product >> (128 - bit)
-        };
+        let high = if bit == 0 { product >> 127 } else { product >> (128 - bit) };
         self.add_words(word, &[low as u64, (low >> 64) as u64, high as u64]);
     }
 
@@ -118,11 +110,7 @@ impl ExactSum {
         let special = self.specials != Specials::default();
         out.push(special as u8);
         if special {
-            for count in [
-                self.specials.nan,
-                self.specials.positive_infinity,
-                self.specials.negative_infinity,
-            ] {
+            for count in [self.specials.nan, self.specials.positive_infinity, self.specials.negative_infinity] {
                 out.extend_from_slice(&count.to_le_bytes());
             }
         }
@@ -148,11 +136,7 @@ impl ExactSum {
     }
 
     fn special(&self) -> Option<f64> {
-        let Specials {
-            nan,
-            positive_infinity,
-            negative_infinity,
-        } = self.specials;
+        let Specials { nan, positive_infinity, negative_infinity } = self.specials;
         match (nan != 0, positive_infinity != 0, negative_infinity != 0) {
             (false, false, false) => None,
             (false, true, false) => Some(f64::INFINITY),
@@ -208,22 +192,14 @@ impl ExactSum {
             }
             words = &words[..words.len() - 1];
         }
-        if words.is_empty() {
-            (0, words)
-        } else {
-            (self.lowest + zeros, words)
-        }
+        if words.is_empty() { (0, words) } else { (self.lowest + zeros, words) }
     }
 
     /// Sign, and the bits of the nearest number with `precision` significant bits of which none is below position
     /// `lowest_bit`, as IEEE 754 lays them out. A number that is too great gives the bits of infinity or more.
     fn round(&self, precision: u32, lowest_bit: u32) -> (bool, u64) {
         let negative = sign_word(&self.words) != 0;
-        let magnitude = if negative {
-            negated(&self.words)
-        } else {
-            self.words.clone()
-        };
+        let magnitude = if negative { negated(&self.words) } else { self.words.clone() };
         let Some(top_word) = magnitude.iter().rposition(|&word| word != 0) else {
             return (false, 0);
         };
@@ -238,10 +214,7 @@ impl ExactSum {
             }
         }
         // Adding rather than joining the fields lets a carry out of the significand raise the exponent.
-        (
-            negative,
-            (((shift - lowest_bit) as u64) << (precision - 1)) + significand,
-        )
+        (negative, (((shift - lowest_bit) as u64) << (precision - 1)) + significand)
     }
 }
 
@@ -278,11 +251,7 @@ fn bits_from(words: &[u64], base: u32, start: u32) -> u64 {
     };
     let offset = start % 64;
     let low = bit(start - offset) >> offset;
-    if offset == 0 {
-        low
-    } else {
-        low | bit(start - offset + 64) << (64 - offset)
-    }
+    if offset == 0 { low } else { low | bit(start - offset + 64) << (64 - offset) }
 }
 
 /// Whether a bit below position `end` is set.
@@ -309,10 +278,7 @@ mod tests {
         assert_eq!(sum(&[1e308, 1.0, -1e308]).result().unwrap(), 1.0);
         assert_eq!(sum(&[1e308, 1e308, -1e308]).result().unwrap(), 1e308);
         assert_eq!(sum(&[0.1; 10]).result().unwrap(), 1.0);
-        assert_eq!(
-            sum(&[f64::MIN_POSITIVE, 5e-324, -f64::MIN_POSITIVE]).result().unwrap(),
-            5e-324
-        );
+        assert_eq!(sum(&[f64::MIN_POSITIVE, 5e-324, -f64::MIN_POSITIVE]).result().unwrap(), 5e-324);
         assert_eq!(sum(&[1.0, 1e-30]).result().unwrap(), 1.0);
     }
 
@@ -321,23 +287,14 @@ mod tests {
         let half = f64::EPSILON / 2.0;
         assert_eq!(sum(&[1.0, half]).result().unwrap(), 1.0);
         assert_eq!(sum(&[1.0, half, 5e-324]).result().unwrap(), 1.0 + f64::EPSILON);
-        assert_eq!(
-            sum(&[1.0 + f64::EPSILON, half]).result().unwrap(),
-            1.0 + 2.0 * f64::EPSILON
-        );
+        assert_eq!(sum(&[1.0 + f64::EPSILON, half]).result().unwrap(), 1.0 + 2.0 * f64::EPSILON);
         // 1 + 2^-24 + 2^-60 is nearest to 1 + 2^-23 as a float, though its double is a tie that would go down.
-        assert_eq!(
-            sum(&[1.0, 2f64.powi(-24), 2f64.powi(-60)]).result_f32().unwrap(),
-            1.0 + f32::EPSILON
-        );
+        assert_eq!(sum(&[1.0, 2f64.powi(-24), 2f64.powi(-60)]).result_f32().unwrap(), 1.0 + f32::EPSILON);
     }
 
     #[test]
     fn a_sum_that_does_not_fit_is_an_error() {
-        assert_eq!(
-            sum(&[f64::MAX, f64::MAX]).result().unwrap_err().state(),
-            SqlState::NUMERIC_VALUE_OUT_OF_RANGE
-        );
+        assert_eq!(sum(&[f64::MAX, f64::MAX]).result().unwrap_err().state(), SqlState::NUMERIC_VALUE_OUT_OF_RANGE);
         assert_eq!(sum(&[f64::MAX, f64::MAX, -f64::MAX]).result().unwrap(), f64::MAX);
         assert!(sum(&[f32::MAX as f64, f32::MAX as f64]).result_f32().is_err());
     }

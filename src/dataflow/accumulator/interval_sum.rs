@@ -49,11 +49,7 @@ impl IntervalSum {
         let divisor = count * NANOSECONDS_PER_MICROSECOND;
         let half = divisor / 2 * nanoseconds.signum();
         let microseconds = (nanoseconds + half) / divisor;
-        interval(
-            months,
-            days + more_days + whole_days,
-            microseconds * NANOSECONDS_PER_MICROSECOND,
-        )
+        interval(months, days + more_days + whole_days, microseconds * NANOSECONDS_PER_MICROSECOND)
     }
 }
 
@@ -61,11 +57,7 @@ fn interval(months: i128, days: i128, nanoseconds: i128) -> Result<IntervalMonth
     let (Ok(months), Ok(days), Ok(nanoseconds)) = (months.try_into(), days.try_into(), nanoseconds.try_into()) else {
         return Err(Error::new(SqlState::DATETIME_FIELD_OVERFLOW, "interval out of range"));
     };
-    Ok(IntervalMonthDayNano {
-        months,
-        days,
-        nanoseconds,
-    })
+    Ok(IntervalMonthDayNano { months, days, nanoseconds })
 }
 
 #[cfg(test)]
@@ -75,14 +67,7 @@ mod tests {
     fn sum(values: &[(i32, i32, i64)]) -> IntervalSum {
         let mut sum = IntervalSum::default();
         for &(months, days, nanoseconds) in values {
-            sum.add_times(
-                IntervalMonthDayNano {
-                    months,
-                    days,
-                    nanoseconds,
-                },
-                1,
-            );
+            sum.add_times(IntervalMonthDayNano { months, days, nanoseconds }, 1);
         }
         sum
     }
@@ -90,22 +75,10 @@ mod tests {
     #[test]
     fn averages_cascade_downwards() {
         // PostgreSQL: avg of '1 month' and '2 months' is '1 mon 15 days'; '1 day' / 2 is '12:00:00'.
-        assert_eq!(
-            sum(&[(1, 0, 0), (2, 0, 0)]).average(2).unwrap(),
-            IntervalMonthDayNano::new(1, 15, 0)
-        );
-        assert_eq!(
-            sum(&[(0, 1, 0)]).average(2).unwrap(),
-            IntervalMonthDayNano::new(0, 0, 43_200_000_000_000)
-        );
-        assert_eq!(
-            sum(&[(0, 0, 1_000)]).average(3).unwrap(),
-            IntervalMonthDayNano::new(0, 0, 0)
-        );
-        assert_eq!(
-            sum(&[(0, 0, -1_000)]).average(2).unwrap(),
-            IntervalMonthDayNano::new(0, 0, -1_000)
-        );
+        assert_eq!(sum(&[(1, 0, 0), (2, 0, 0)]).average(2).unwrap(), IntervalMonthDayNano::new(1, 15, 0));
+        assert_eq!(sum(&[(0, 1, 0)]).average(2).unwrap(), IntervalMonthDayNano::new(0, 0, 43_200_000_000_000));
+        assert_eq!(sum(&[(0, 0, 1_000)]).average(3).unwrap(), IntervalMonthDayNano::new(0, 0, 0));
+        assert_eq!(sum(&[(0, 0, -1_000)]).average(2).unwrap(), IntervalMonthDayNano::new(0, 0, -1_000));
     }
 
     #[test]

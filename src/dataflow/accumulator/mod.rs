@@ -72,11 +72,7 @@ impl Accumulates {
             Accumulates::Decimal { scale } => vec![DataType::Decimal256(DECIMAL256_MAX_PRECISION, *scale)],
             Accumulates::Float => vec![DataType::Binary],
             Accumulates::Interval => {
-                vec![
-                    DataType::Int64,
-                    DataType::Int64,
-                    DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0),
-                ]
+                vec![DataType::Int64, DataType::Int64, DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0)]
             }
         }
     }
@@ -134,23 +130,17 @@ impl Accumulator {
             States::Integer(states) => match values()?.data_type() {
                 DataType::Decimal128(_, _) => {
                     let values = values()?.as_primitive::<Decimal128Type>().values();
-                    each(groups, weights, |group, row, weight| {
-                        states[group] += values[row] * weight as i128
-                    })
+                    each(groups, weights, |group, row, weight| states[group] += values[row] * weight as i128)
                 }
                 DataType::UInt64 | DataType::Decimal32(_, _) | DataType::Decimal64(_, _) => {
                     let values = cast(values()?, &self.accumulates.state_types()[0])?;
                     let values = values.as_primitive::<Decimal128Type>().values();
-                    each(groups, weights, |group, row, weight| {
-                        states[group] += values[row] * weight as i128
-                    })
+                    each(groups, weights, |group, row, weight| states[group] += values[row] * weight as i128)
                 }
                 _ => {
                     let values = cast(values()?, &DataType::Int64)?;
                     let values = values.as_primitive::<Int64Type>().values();
-                    each(groups, weights, |group, row, weight| {
-                        states[group] += values[row] as i128 * weight as i128
-                    })
+                    each(groups, weights, |group, row, weight| states[group] += values[row] as i128 * weight as i128)
                 }
             },
             States::Decimal(states) => match values()?.data_type() {
@@ -162,23 +152,17 @@ impl Accumulator {
                 }
                 _ => {
                     let values = values()?.as_primitive::<Decimal256Type>().values();
-                    each(groups, weights, |group, row, weight| {
-                        states[group] = plus(states[group], values[row], weight)
-                    })
+                    each(groups, weights, |group, row, weight| states[group] = plus(states[group], values[row], weight))
                 }
             },
             States::Float(states) => {
                 let values = cast(values()?, &DataType::Float64)?;
                 let values = values.as_primitive::<Float64Type>().values();
-                each(groups, weights, |group, row, weight| {
-                    states[group].add_times(values[row], weight)
-                })
+                each(groups, weights, |group, row, weight| states[group].add_times(values[row], weight))
             }
             States::Interval(states) => {
                 let values = values()?.as_primitive::<IntervalMonthDayNanoType>().values();
-                each(groups, weights, |group, row, weight| {
-                    states[group].add_times(values[row], weight)
-                })
+                each(groups, weights, |group, row, weight| states[group].add_times(values[row], weight))
             }
         }
         Ok(())
@@ -241,13 +225,11 @@ impl Accumulator {
         match &self.states {
             States::Count(states) => marks.zip(states).for_each(|(mark, state)| *mark |= *state != 0),
             States::Integer(states) => marks.zip(states).for_each(|(mark, state)| *mark |= *state != 0),
-            States::Decimal(states) => marks
-                .zip(states)
-                .for_each(|(mark, state)| *mark |= *state != i256::ZERO),
+            States::Decimal(states) => marks.zip(states).for_each(|(mark, state)| *mark |= *state != i256::ZERO),
             States::Float(states) => marks.zip(states).for_each(|(mark, state)| *mark |= !state.is_zero()),
-            States::Interval(states) => marks
-                .zip(states)
-                .for_each(|(mark, state)| *mark |= *state != IntervalSum::default()),
+            States::Interval(states) => {
+                marks.zip(states).for_each(|(mark, state)| *mark |= *state != IntervalSum::default())
+            }
         }
     }
 }
@@ -256,10 +238,7 @@ impl Accumulator {
 fn each(groups: &[u32], weights: &Stamps<Diff>, mut f: impl FnMut(usize, usize, Diff)) {
     match weights {
         Stamps::Same(0) => {}
-        Stamps::Same(weight) => groups
-            .iter()
-            .enumerate()
-            .for_each(|(row, &group)| f(group as usize, row, *weight)),
+        Stamps::Same(weight) => groups.iter().enumerate().for_each(|(row, &group)| f(group as usize, row, *weight)),
         Stamps::Each(weights) => {
             for (row, (&group, &weight)) in groups.iter().zip(weights).enumerate() {
                 if weight != 0 {
@@ -295,11 +274,7 @@ fn interval_states(columns: &[ArrayRef]) -> impl Fn(usize) -> IntervalSum {
     let months = columns[0].as_primitive::<Int64Type>().values();
     let days = columns[1].as_primitive::<Int64Type>().values();
     let nanoseconds = columns[2].as_primitive::<Decimal128Type>().values();
-    move |row| IntervalSum {
-        months: months[row],
-        days: days[row],
-        nanoseconds: nanoseconds[row],
-    }
+    move |row| IntervalSum { months: months[row], days: days[row], nanoseconds: nanoseconds[row] }
 }
 
 /// How often each row counts: its diff, and nothing where the argument is NULL or the filter is not true.
@@ -319,11 +294,7 @@ pub fn weights(
         let present = nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
         present && filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
     };
-    Stamps::Each(
-        (0..rows)
-            .map(|row| if counts(row) { diffs.get(row) } else { 0 })
-            .collect(),
-    )
+    Stamps::Each((0..rows).map(|row| if counts(row) { diffs.get(row) } else { 0 }).collect())
 }
 
 #[cfg(test)]
@@ -339,20 +310,13 @@ mod tests {
         sums.resize(2);
         sums.update(&[0, 0, 1, 1], Some(&values), &weights).unwrap();
         let state = sums.state();
-        assert_eq!(
-            state[0].as_primitive::<Decimal128Type>().values(),
-            &[5, 14 + i32::MAX as i128]
-        );
-        sums.update(&[0, 0, 1, 1], Some(&values), &weights.map(|weight| -weight))
-            .unwrap();
+        assert_eq!(state[0].as_primitive::<Decimal128Type>().values(), &[5, 14 + i32::MAX as i128]);
+        sums.update(&[0, 0, 1, 1], Some(&values), &weights.map(|weight| -weight)).unwrap();
         let mut nonzero = [false; 2];
         sums.mark_nonzero(&mut nonzero);
         assert_eq!(nonzero, [false; 2]);
         sums.merge(&[1, 0], &state);
-        assert_eq!(
-            sums.state()[0].as_primitive::<Decimal128Type>().values(),
-            &[14 + i32::MAX as i128, 5]
-        );
+        assert_eq!(sums.state()[0].as_primitive::<Decimal128Type>().values(), &[14 + i32::MAX as i128, 5]);
     }
 
     #[test]
@@ -365,12 +329,7 @@ mod tests {
         copy.resize(1);
         copy.merge(&[0], &sums.state());
         copy.update(&[0], Some(&values.slice(2, 1)), &Stamps::Same(-1)).unwrap();
-        let result = total(
-            Accumulates::Float,
-            &copy.state(),
-            &Int64Array::from(vec![2]),
-            &DataType::Float64,
-        );
+        let result = total(Accumulates::Float, &copy.state(), &Int64Array::from(vec![2]), &DataType::Float64);
         assert_eq!(result.values.as_primitive::<Float64Type>().value(0), 0.1 + 0.2);
     }
 

@@ -21,15 +21,10 @@ pub struct Outcome {
 /// The sums of groups from their states; NULL for a group that has counted nothing.
 pub fn total(accumulates: Accumulates, states: &[ArrayRef], counts: &Int64Array, to: &DataType) -> Outcome {
     match accumulates {
-        Accumulates::Count => Outcome {
-            values: states[0].clone(),
-            errors: vec![],
-        },
+        Accumulates::Count => Outcome { values: states[0].clone(), errors: vec![] },
         Accumulates::Integer { .. } | Accumulates::Decimal { .. } => {
             let (sum, scale) = (wide_sums(states), scale_of(states));
-            decimals(counts, to, |row, _| {
-                rescaled(sum(row), i256::ONE, scale, scale_of_type(to))
-            })
+            decimals(counts, to, |row, _| rescaled(sum(row), i256::ONE, scale, scale_of_type(to)))
         }
         Accumulates::Float => floats(counts, to, |row, _| Ok(exact_sum(states, row))),
         Accumulates::Interval => {
@@ -42,10 +37,7 @@ pub fn total(accumulates: Accumulates, states: &[ArrayRef], counts: &Int64Array,
 /// The means of groups from the states of their sums; NULL for a group that has counted nothing.
 pub fn mean(accumulates: Accumulates, states: &[ArrayRef], counts: &Int64Array, to: &DataType) -> Outcome {
     match accumulates {
-        Accumulates::Count => Outcome {
-            values: new_null_array(to, counts.len()),
-            errors: vec![],
-        },
+        Accumulates::Count => Outcome { values: new_null_array(to, counts.len()), errors: vec![] },
         Accumulates::Integer { .. } | Accumulates::Decimal { .. } => {
             let (sum, scale) = (wide_sums(states), scale_of(states));
             decimals(counts, to, |row, count| {
@@ -78,13 +70,9 @@ fn decimals(counts: &Int64Array, to: &DataType, f: impl Fn(usize, i64) -> Option
     let (values, errors) = match to {
         DataType::Decimal256(digits, _) => {
             let fits = |value: &i256| fits_digits(*value, *digits);
-            let (values, errors) = each(counts, |row, count| {
-                f(row, count).filter(fits).ok_or_else(|| out_of_range(to))
-            });
-            (
-                Arc::new(Decimal256Array::from(values).with_data_type(to.clone())) as ArrayRef,
-                errors,
-            )
+            let (values, errors) =
+                each(counts, |row, count| f(row, count).filter(fits).ok_or_else(|| out_of_range(to)));
+            (Arc::new(Decimal256Array::from(values).with_data_type(to.clone())) as ArrayRef, errors)
         }
         DataType::Decimal128(digits, _) => {
             let fits = |value: &i256| fits_digits(*value, *digits);
@@ -92,16 +80,11 @@ fn decimals(counts: &Int64Array, to: &DataType, f: impl Fn(usize, i64) -> Option
                 let value = f(row, count).filter(fits).and_then(i256::to_i128);
                 value.ok_or_else(|| out_of_range(to))
             });
-            (
-                Arc::new(Decimal128Array::from(values).with_data_type(to.clone())) as ArrayRef,
-                errors,
-            )
+            (Arc::new(Decimal128Array::from(values).with_data_type(to.clone())) as ArrayRef, errors)
         }
         _ => {
             let (values, errors) = each(counts, |row, count| {
-                let value = f(row, count)
-                    .and_then(i256::to_i128)
-                    .and_then(|value| i64::try_from(value).ok());
+                let value = f(row, count).and_then(i256::to_i128).and_then(|value| i64::try_from(value).ok());
                 value.ok_or_else(|| out_of_range(&DataType::Int64))
             });
             (Arc::new(Int64Array::from(values)) as ArrayRef, errors)
@@ -113,10 +96,7 @@ fn decimals(counts: &Int64Array, to: &DataType, f: impl Fn(usize, i64) -> Option
 fn floats(counts: &Int64Array, to: &DataType, f: impl Fn(usize, i64) -> Result<ExactSum>) -> Outcome {
     if *to == DataType::Float32 {
         let (values, errors) = each(counts, |row, count| f(row, count)?.result_f32());
-        return Outcome {
-            values: Arc::new(Float32Array::from(values)),
-            errors,
-        };
+        return Outcome { values: Arc::new(Float32Array::from(values)), errors };
     }
     let (values, errors) = each(counts, |row, count| f(row, count)?.result());
     narrowed(Arc::new(Float64Array::from(values)), errors, to)
@@ -129,10 +109,7 @@ fn floats_divided(counts: &Int64Array, states: &[ArrayRef], to: &DataType) -> Ou
 
 fn intervals(counts: &Int64Array, f: impl Fn(usize, i64) -> Result<arrow::datatypes::IntervalMonthDayNano>) -> Outcome {
     let (values, errors) = each(counts, f);
-    Outcome {
-        values: Arc::new(IntervalMonthDayNanoArray::from(values)),
-        errors,
-    }
+    Outcome { values: Arc::new(IntervalMonthDayNanoArray::from(values)), errors }
 }
 
 /// Casts values to a narrower type that was asked for; one that does not fit is an error.
@@ -194,20 +171,12 @@ fn divided(value: i256, divisor: i256) -> Option<i256> {
         let (quotient, rest) = (value / divisor, value % divisor);
         let away = rest.unsigned_abs() >= divisor.unsigned_abs() - rest.unsigned_abs();
         let step = if (value < 0) == (divisor < 0) { 1 } else { -1 };
-        return Some(i256::from_i128(if rest != 0 && away {
-            quotient + step
-        } else {
-            quotient
-        }));
+        return Some(i256::from_i128(if rest != 0 && away { quotient + step } else { quotient }));
     }
     let (quotient, rest) = (value.checked_div(divisor)?, value.checked_rem(divisor)?);
     let (rest, size) = (rest.checked_abs()?, divisor.checked_abs()?);
     let away = rest != i256::ZERO && rest >= size.wrapping_sub(rest);
-    let step = if (value < i256::ZERO) == (divisor < i256::ZERO) {
-        i256::ONE
-    } else {
-        i256::MINUS_ONE
-    };
+    let step = if (value < i256::ZERO) == (divisor < i256::ZERO) { i256::ONE } else { i256::MINUS_ONE };
     Some(if away { quotient.wrapping_add(step) } else { quotient })
 }
 
@@ -241,27 +210,14 @@ mod tests {
     fn means_round_half_away_from_zero() {
         let states = integers(&[5, -5, 7, 0], 0);
         let counts = Int64Array::from(vec![2, 2, 3, 0]);
-        let means = mean(
-            Accumulates::Integer { scale: 0 },
-            &states,
-            &counts,
-            &DataType::Decimal128(38, 0),
-        );
+        let means = mean(Accumulates::Integer { scale: 0 }, &states, &counts, &DataType::Decimal128(38, 0));
         let expected = Decimal128Array::from(vec![Some(3), Some(-3), Some(2), None]);
         assert_eq!(
             means.values.as_primitive::<Decimal128Type>(),
             &expected.with_data_type(DataType::Decimal128(38, 0))
         );
-        let means = mean(
-            Accumulates::Integer { scale: 0 },
-            &states,
-            &counts,
-            &DataType::Decimal128(38, 16),
-        );
-        assert_eq!(
-            means.values.as_primitive::<Decimal128Type>().value(2),
-            23_333_333_333_333_333
-        );
+        let means = mean(Accumulates::Integer { scale: 0 }, &states, &counts, &DataType::Decimal128(38, 16));
+        assert_eq!(means.values.as_primitive::<Decimal128Type>().value(2), 23_333_333_333_333_333);
     }
 
     #[test]
@@ -273,26 +229,15 @@ mod tests {
         assert_eq!(sums.errors[0].0, 0);
         assert_eq!(sums.errors[0].1.message(), "bigint out of range");
         assert_eq!(sums.values.as_primitive::<arrow::datatypes::Int64Type>().value(1), 3);
-        let sums = total(
-            Accumulates::Integer { scale: 0 },
-            &states,
-            &counts,
-            &DataType::Decimal128(38, 0),
-        );
+        let sums = total(Accumulates::Integer { scale: 0 }, &states, &counts, &DataType::Decimal128(38, 0));
         assert!(sums.errors.is_empty());
-        assert_eq!(
-            sums.values.as_primitive::<Decimal128Type>().value(0),
-            i64::MAX as i128 + 1
-        );
+        assert_eq!(sums.values.as_primitive::<Decimal128Type>().value(0), i64::MAX as i128 + 1);
     }
 
     #[test]
     fn wide_decimals_divide_like_narrow_ones() {
         let huge = i256::from_i128(10).checked_pow(60).unwrap();
-        assert_eq!(
-            divided(huge, i256::from_i128(-3)).unwrap().to_string(),
-            format!("-{}", "3".repeat(60))
-        );
+        assert_eq!(divided(huge, i256::from_i128(-3)).unwrap().to_string(), format!("-{}", "3".repeat(60)));
         let two_thirds = divided(huge.wrapping_mul(i256::from_i128(2)), i256::from_i128(3)).unwrap();
         assert_eq!(two_thirds.to_string(), format!("{}7", "6".repeat(59)));
     }

@@ -61,9 +61,7 @@ pub fn changed<'s>(
                 arrived.append(more);
             });
             if let Some((capabilities, fresh)) = arrived {
-                let before = trace
-                    .batches_through(upper.borrow())
-                    .expect("the trace is held at what was read");
+                let before = trace.batches_through(upper.borrow()).expect("the trace is held at what was read");
                 upper = fresh.last().expect("something has arrived").upper().clone();
                 units.push_back(Unit::new(capabilities, before, fresh));
                 pace.add(1);
@@ -84,14 +82,8 @@ pub fn changed<'s>(
                 match unit.next_slice() {
                     Some(slice) => {
                         let changes = logic(&slice);
-                        changes
-                            .rows
-                            .into_iter()
-                            .for_each(|delta| give(&mut rows, &unit.capabilities.0, delta));
-                        changes
-                            .errors
-                            .into_iter()
-                            .for_each(|delta| give(&mut errors, &unit.capabilities.1, delta));
+                        changes.rows.into_iter().for_each(|delta| give(&mut rows, &unit.capabilities.0, delta));
+                        changes.errors.into_iter().for_each(|delta| give(&mut errors, &unit.capabilities.1, delta));
                     }
                     None => {
                         units.pop_front();
@@ -124,12 +116,7 @@ impl Unit {
         fresh.retain(|batch| !batch.is_empty());
         let (before, positions) = (batches.len(), vec![Position::default(); fresh.len()]);
         batches.append(&mut fresh);
-        Unit {
-            capabilities,
-            batches,
-            before,
-            positions,
-        }
+        Unit { capabilities, batches, before, positions }
     }
 
     /// The next keys, in the order of their hashes.
@@ -137,20 +124,13 @@ impl Unit {
         let fresh = &self.batches[self.before..];
         let next_hash = |(batch, at): (&Batch, &Position)| batch.chunks.get(at.chunk).map(|c| c.key_hashes()[at.row]);
         fresh.iter().zip(&self.positions).find_map(next_hash)?;
-        let last = fresh
-            .iter()
-            .zip(&self.positions)
-            .filter_map(|(batch, at)| last_hash_within(batch, *at))
-            .min();
+        let last = fresh.iter().zip(&self.positions).filter_map(|(batch, at)| last_hash_within(batch, *at)).min();
         let mut entries = vec![];
         for (number, at) in self.positions.iter_mut().enumerate() {
             let batch = self.before + number;
             let end = match last {
                 Some(last) => seek_past(&self.batches[batch].chunks, *at, last),
-                None => Position {
-                    chunk: self.batches[batch].chunks.len(),
-                    row: 0,
-                },
+                None => Position { chunk: self.batches[batch].chunks.len(), row: 0 },
             };
             entries.extend(rows_between(&self.batches[batch].chunks, *at, end).map(|at| RowAt::new(batch, at)));
             *at = end;
@@ -220,23 +200,12 @@ impl Slice {
                 let mut times: Vec<Time> = same.iter().map(|at| chunk(at).time(at.row).max(floor)).collect();
                 times.sort_unstable();
                 times.dedup();
-                changes.push(KeyChange {
-                    times,
-                    hash: hash(&same[0]),
-                    ranges: 0..0,
-                });
+                changes.push(KeyChange { times, hash: hash(&same[0]), ranges: 0..0 });
             }
         }
         let keys = keys.rows(&layout.key);
         let ranges = locate(&batches, &mut changes);
-        Slice {
-            batches,
-            before,
-            keys,
-            changes,
-            ranges,
-            floor,
-        }
+        Slice { batches, before, keys, changes, ranges, floor }
     }
 
     pub fn ranges(&self, key: usize) -> &[KeyRange] {
@@ -260,18 +229,11 @@ fn by_key(batches: &[Batch], key: &[usize], run: &[RowAt]) -> Vec<Vec<RowAt>> {
     }
     let mut groups: Vec<(KeyMatcher, Vec<RowAt>)> = vec![];
     for &at in run {
-        match groups
-            .iter_mut()
-            .find_map(|(matcher, rows)| matcher.matches(batches, 0, at).then_some(rows))
-        {
+        match groups.iter_mut().find_map(|(matcher, rows)| matcher.matches(batches, 0, at).then_some(rows)) {
             Some(rows) => rows.push(at),
             None => {
                 let chunk = &batches[at.batch].chunks[at.chunk];
-                let keys = chunk
-                    .rows()
-                    .slice(at.row, 1)
-                    .project(key)
-                    .expect("key columns are columns");
+                let keys = chunk.rows().slice(at.row, 1).project(key).expect("key columns are columns");
                 groups.push((KeyMatcher::new(&keys, key, batches.len()), vec![at]));
             }
         }

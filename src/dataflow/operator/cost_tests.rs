@@ -26,20 +26,12 @@ fn rows_per_change(group: i64, build: &Build) -> u64 {
         let (mut input, _kept) = worker.dataflow::<Time, _, _>(|scope| {
             let (input, rows) = scope.new_input_with_builder::<CapacityContainerBuilder<Delta>>();
             let mut context = Context::new(scope, 0, 1, Default::default());
-            let input_collection = Collection {
-                rows,
-                errors: stateless::empty(scope),
-                schema: schema(),
-            };
+            let input_collection = Collection { rows, errors: stateless::empty(scope), schema: schema() };
             build(input_collection, &mut context).rows.probe_with(&probe);
             (input, context.finish())
         });
         let rows = |values: std::ops::Range<i64>| -> RecordBatch {
-            widened(&test_data::rows(
-                &values
-                    .map(|value| (Some(1), Some("x"), Some(value)))
-                    .collect::<Vec<_>>(),
-            ))
+            widened(&test_data::rows(&values.map(|value| (Some(1), Some("x"), Some(value))).collect::<Vec<_>>()))
         };
         for start in (0..group).step_by(1_000) {
             input.send_batch(&mut Delta::insert(rows(start..(start + 1_000).min(group)), 0));
@@ -62,22 +54,13 @@ fn rows_per_change(group: i64, build: &Build) -> u64 {
 fn check_cost(name: &str, build: Build) {
     let (small, large) = (rows_per_change(1_000, &build), rows_per_change(100_000, &build));
     assert!(small > 0, "{name}: nothing was counted");
-    assert!(
-        large <= 2 * small + 10,
-        "{name}: {large} rows in a group of 100,000, {small} in one of 1,000"
-    );
+    assert!(large <= 2 * small + 10, "{name}: {large} rows in a group of 100,000, {small} in one of 1,000");
 }
 
 fn reduction(function: AggregateFunction) -> Build {
     let data_type = DataType::Int64;
-    let aggregate = Aggregate {
-        function,
-        arguments: vec![2],
-        distinct: false,
-        filter: None,
-        order_by: vec![],
-        data_type,
-    };
+    let aggregate =
+        Aggregate { function, arguments: vec![2], distinct: false, filter: None, order_by: vec![], data_type };
     let fields = vec![schema().field(0).clone(), Field::new("value", DataType::Int64, true)];
     let schema = Arc::new(Schema::new(fields));
     Arc::new(move |input, context| reduce(input, &[0], std::slice::from_ref(&aggregate), &schema, context))
@@ -97,26 +80,10 @@ fn ends() {
 
 #[test]
 fn first_rows() {
-    let window = Window {
-        offset: 1,
-        limit: Some(10),
-        row_number: true,
-    };
-    let order = vec![SortKey {
-        column: 2,
-        descending: true,
-        nulls_first: false,
-    }];
+    let window = Window { offset: 1, limit: Some(10), row_number: true };
+    let order = vec![SortKey { column: 2, descending: true, nulls_first: false }];
     let number = Field::new("row_number", DataType::Int64, false);
-    let fields = schema()
-        .fields()
-        .iter()
-        .map(|field| Field::clone(field))
-        .chain([number])
-        .collect::<Vec<_>>();
+    let fields = schema().fields().iter().map(|field| Field::clone(field)).chain([number]).collect::<Vec<_>>();
     let output = Arc::new(Schema::new(fields));
-    check_cost(
-        "top k",
-        Arc::new(move |input, context| top_k(input, &[0], &order, window, &output, context)),
-    );
+    check_cost("top k", Arc::new(move |input, context| top_k(input, &[0], &order, window, &output, context)));
 }

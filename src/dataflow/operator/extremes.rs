@@ -43,25 +43,15 @@ impl Extremes {
 pub fn extremes<'s>(input: &Collection<'s>, keys: &[usize], part: &Extremes, context: &mut Context<'s>) -> Stream<'s> {
     let key_fields: Vec<Field> = keys.iter().map(|&key| input.schema.field(key).clone()).collect();
     let value = input.schema.field(part.argument).clone().with_nullable(true);
-    let schema: SchemaRef = Arc::new(Schema::new(
-        key_fields.iter().cloned().chain([value]).collect::<Vec<_>>(),
-    ));
+    let schema: SchemaRef = Arc::new(Schema::new(key_fields.iter().cloned().chain([value]).collect::<Vec<_>>()));
     let values = values(input, keys, part, schema.clone());
     // Without min the first row is the greatest.
-    let order = SortKey {
-        column: keys.len(),
-        descending: !part.least,
-        nulls_first: false,
-    };
+    let order = SortKey { column: keys.len(), descending: !part.least, nulls_first: false };
     let key: Vec<usize> = (0..keys.len()).collect();
     let layout = Layout::ordered(schema.clone(), key.clone(), vec![order], context.hash_seed);
     let arranged = context.arrange(values, &layout, "min and max");
-    let output: SchemaRef = Arc::new(Schema::new(
-        key_fields
-            .into_iter()
-            .chain(part.fields(&input.schema))
-            .collect::<Vec<_>>(),
-    ));
+    let output: SchemaRef =
+        Arc::new(Schema::new(key_fields.into_iter().chain(part.fields(&input.schema)).collect::<Vec<_>>()));
     let both = part.least && part.greatest;
     let logic = move |slice: &Slice| ends(slice, &key, both, &output);
     changed("min and max", arranged, Box::new(logic), context).0
@@ -82,11 +72,7 @@ fn values<'s>(input: &Collection<'s>, keys: &[usize], part: &Extremes, schema: S
                 nullif(value, &passed_over.collect::<BooleanArray>()).expect("both have a value per row")
             }
         });
-        Delta {
-            rows: batch_of(&schema, columns, rows.num_rows()),
-            times: delta.times,
-            diffs: delta.diffs,
-        }
+        Delta { rows: batch_of(&schema, columns, rows.num_rows()), times: delta.times, diffs: delta.diffs }
     })
 }
 
@@ -133,14 +119,7 @@ struct Ends<'a> {
 impl<'a> Ends<'a> {
     fn new(slice: &'a Slice) -> Self {
         let (first, last) = (Gather::new(&slice.batches), Gather::new(&slice.batches));
-        Ends {
-            slice,
-            keys: vec![],
-            first,
-            last,
-            times: vec![],
-            diffs: vec![],
-        }
+        Ends { slice, keys: vec![], first, last, times: vec![], diffs: vec![] }
     }
 
     /// A group without a first row does not exist.
@@ -165,14 +144,7 @@ impl<'a> Ends<'a> {
         columns.push(self.first.column(value));
         columns.extend(both.then(|| self.last.column(value)));
         let rows = batch_of(schema, columns, rows);
-        let delta = Delta {
-            rows,
-            times: Stamps::of(self.times),
-            diffs: Stamps::of(self.diffs),
-        };
-        Changes {
-            rows: vec![delta],
-            errors: vec![],
-        }
+        let delta = Delta { rows, times: Stamps::of(self.times), diffs: Stamps::of(self.diffs) };
+        Changes { rows: vec![delta], errors: vec![] }
     }
 }

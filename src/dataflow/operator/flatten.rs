@@ -43,14 +43,7 @@ pub fn flatten<'s>(arranged: Arranged<'s>, context: &Context<'s>) -> Stream<'s> 
                 if let Some(chunk) = batch.chunks.get(*next) {
                     let delta = chunk.to_delta();
                     rows += delta.len();
-                    give(
-                        output,
-                        capability,
-                        Delta {
-                            times: delta.times.map(|time| time.max(as_of)),
-                            ..delta
-                        },
-                    );
+                    give(output, capability, Delta { times: delta.times.map(|time| time.max(as_of)), ..delta });
                     *next += 1;
                 } else {
                     waiting.pop_front();

@@ -104,14 +104,8 @@ pub fn fold<'s>(
             }
             let (mut rows, mut errors) = (rows_output.activate(), errors_output.activate());
             let finished = folding.work(&least(frontiers), &mut |(rows_at, errors_at), changes| {
-                changes
-                    .rows
-                    .into_iter()
-                    .for_each(|delta| give(&mut rows, rows_at, delta));
-                changes
-                    .errors
-                    .into_iter()
-                    .for_each(|delta| give(&mut errors, errors_at, delta));
+                changes.rows.into_iter().for_each(|delta| give(&mut rows, rows_at, delta));
+                changes.errors.into_iter().for_each(|delta| give(&mut errors, errors_at, delta));
             });
             if finished == behind {
                 behind = !finished;
@@ -135,11 +129,7 @@ fn exchanged<'s>(
     contribution: Contribution,
     fold: &Fold,
     seed: u64,
-) -> (
-    Stream<'s>,
-    impl ParallelizationContract<Time, Delta, Puller: 'static> + use<>,
-    Contribution,
-) {
+) -> (Stream<'s>, impl ParallelizationContract<Time, Delta, Puller: 'static> + use<>, Contribution) {
     let slots = match &contribution {
         Contribution::Rows { slots, first, .. } => *first..first + slots.len(),
         _ => 0..0,
@@ -147,20 +137,12 @@ fn exchanged<'s>(
     let schema = fold.layout.partial_schema(slots.clone());
     let keys = (0..fold.layout.keys).collect();
     let layout = Layout::hashed(schema, keys, seed);
-    (
-        partial(rows, fold.layout.clone(), contribution, slots.clone()),
-        by_key(&layout),
-        Contribution::Partial { slots },
-    )
+    (partial(rows, fold.layout.clone(), contribution, slots.clone()), by_key(&layout), Contribution::Partial { slots })
 }
 
 fn owns_the_empty_key(ledger: &Ledger, worker: usize, workers: usize) -> bool {
     let layout = ledger.layout();
-    let no_key = batch_of(
-        &layout.schema.project(&[]).expect("no columns are in any schema").into(),
-        vec![],
-        1,
-    );
+    let no_key = batch_of(&layout.schema.project(&[]).expect("no columns are in any schema").into(), vec![], 1);
     layout.key.is_empty() && worker_of(layout.key_hashes(&no_key)[0], workers) == worker
 }
 
@@ -187,17 +169,8 @@ struct Folding {
 
 impl Folding {
     fn new(fold: Fold, ledger: Ledger) -> Self {
-        let results = Results {
-            outputs: fold.outputs,
-            schema: fold.schema,
-        };
-        Folding {
-            layout: fold.layout,
-            results,
-            ledger,
-            tallies: BTreeMap::new(),
-            retirement: None,
-        }
+        let results = Results { outputs: fold.outputs, schema: fold.schema };
+        Folding { layout: fold.layout, results, ledger, tallies: BTreeMap::new(), retirement: None }
     }
 
     /// The one group without keys is there before any row.
@@ -210,14 +183,9 @@ impl Folding {
     fn take(&mut self, contribution: &Contribution, capability: &InputCapability<Time>, delta: Delta) {
         for_each_time(delta, |time, rows, diffs| {
             let (_, tally) = self.tallies.entry(time).or_insert_with(|| {
-                (
-                    (capability.delayed(&time, 0), capability.delayed(&time, 1)),
-                    Tally::new(&self.layout),
-                )
+                ((capability.delayed(&time, 0), capability.delayed(&time, 1)), Tally::new(&self.layout))
             });
-            tally
-                .add(contribution, rows, diffs)
-                .expect("the planner has checked the types");
+            tally.add(contribution, rows, diffs).expect("the planner has checked the types");
         });
     }
 
@@ -235,11 +203,7 @@ impl Folding {
     ) -> bool {
         for _ in 0..SLICES_PER_TURN {
             if self.retirement.is_none() {
-                let Some(next) = self
-                    .tallies
-                    .first_entry()
-                    .filter(|next| !frontier.less_equal(next.key()))
-                else {
+                let Some(next) = self.tallies.first_entry().filter(|next| !frontier.less_equal(next.key())) else {
                     self.ledger.seal(frontier.clone());
                     self.ledger.exert();
                     return true;
@@ -285,16 +249,7 @@ impl Retirement {
         let tallied = tally.finish();
         let hashes = ledger.layout().key_hashes(&tallied.keys);
         order.sort_unstable_by_key(|&group| hashes[group as usize]);
-        Retirement {
-            time,
-            capabilities,
-            tallied,
-            hashes,
-            order,
-            position: 0,
-            batches,
-            changes: VecDeque::new(),
-        }
+        Retirement { time, capabilities, tallied, hashes, order, position: 0, batches, changes: VecDeque::new() }
     }
 
     fn is_done(&self) -> bool {
@@ -317,36 +272,18 @@ impl Retirement {
         let exist: Vec<u32> = match layout.keys {
             0 => (0..groups.len() as u32).collect(),
             _ => {
-                let rows = new
-                    .column(layout.accumulators[0].1.start)
-                    .as_primitive::<Int64Type>()
-                    .values();
-                (0..groups.len() as u32)
-                    .filter(|&group| rows[group as usize] != 0)
-                    .collect()
+                let rows = new.column(layout.accumulators[0].1.start).as_primitive::<Int64Type>().values();
+                (0..groups.len() as u32).filter(|&group| rows[group as usize] != 0).collect()
             }
         };
-        let new = if exist.len() == new.num_rows() {
-            new
-        } else {
-            take_rows(&new, &exist)
-        };
+        let new = if exist.len() == new.num_rows() { new } else { take_rows(&new, &exist) };
         let written = Delta {
             rows: concat_rows(&layout.schema, &[&old.rows, &new]),
             times: Stamps::Same(self.time),
             diffs: Stamps::of(diffs(old.rows.num_rows(), new.num_rows())),
         };
         self.changes.extend(ArrowChunk::sort(ledger.layout(), &written));
-        let (old, new) = (
-            States {
-                groups: &old.keys,
-                rows: &old.rows,
-            },
-            States {
-                groups: &exist,
-                rows: &new,
-            },
-        );
+        let (old, new) = (States { groups: &old.keys, rows: &old.rows }, States { groups: &exist, rows: &new });
         results.changes(layout, old, new, self.time)
     }
 }
@@ -363,10 +300,8 @@ fn new_states(
     let indices = UInt32Array::from(groups.to_vec());
     let mut columns = keys.to_vec();
     for ((accumulates, range), delta) in layout.accumulators.iter().zip(&tallied.states) {
-        let delta: Vec<ArrayRef> = delta
-            .iter()
-            .map(|column| take(column, &indices, None).expect("the groups are there"))
-            .collect();
+        let delta: Vec<ArrayRef> =
+            delta.iter().map(|column| take(column, &indices, None).expect("the groups are there")).collect();
         let mut accumulator = Accumulator::new(*accumulates);
         accumulator.resize(groups.len());
         accumulator.merge(&everyone, &delta);
@@ -374,10 +309,7 @@ fn new_states(
         columns.extend(accumulator.state());
     }
     let mut stood = vec![None; groups.len()];
-    old.keys
-        .iter()
-        .enumerate()
-        .for_each(|(row, &key)| stood[key as usize] = Some(row));
+    old.keys.iter().enumerate().for_each(|(row, &key)| stood[key as usize] = Some(row));
     for ((range, _), values) in layout.values.iter().zip(&tallied.values) {
         columns.extend(values.columns(groups, &stood, &old.rows, range.start));
     }
@@ -392,10 +324,7 @@ pub fn for_each_time(delta: Delta, mut f: impl FnMut(Time, &arrow::array::Record
         Stamps::Each(times) => times,
     };
     let mut rows_of: BTreeMap<Time, Vec<u32>> = BTreeMap::new();
-    times
-        .iter()
-        .enumerate()
-        .for_each(|(row, &time)| rows_of.entry(time).or_default().push(row as u32));
+    times.iter().enumerate().for_each(|(row, &time)| rows_of.entry(time).or_default().push(row as u32));
     for (time, rows) in rows_of {
         f(time, &take_rows(&delta.rows, &rows), &delta.diffs.take(&rows));
     }

@@ -20,11 +20,7 @@ pub struct RowAt {
 
 impl RowAt {
     pub fn new(batch: usize, at: Position) -> Self {
-        RowAt {
-            batch,
-            chunk: at.chunk,
-            row: at.row,
-        }
+        RowAt { batch, chunk: at.chunk, row: at.row }
     }
 }
 
@@ -40,13 +36,7 @@ pub struct Gather<'a> {
 
 impl<'a> Gather<'a> {
     pub fn new(batches: &'a [Batch]) -> Self {
-        Gather {
-            batches,
-            numbers: HashMap::new(),
-            sources: vec![],
-            latest: None,
-            picks: vec![],
-        }
+        Gather { batches, numbers: HashMap::new(), sources: vec![], latest: None, picks: vec![] }
     }
 
     /// Adds a row; none is a row of NULLs.
@@ -85,16 +75,8 @@ impl<'a> Gather<'a> {
 
     /// Some columns of the rows.
     pub fn rows(&self, columns: &[usize]) -> RecordBatch {
-        let schema = self
-            .any_rows()
-            .schema()
-            .project(columns)
-            .expect("the columns are there");
-        batch_of(
-            &Arc::new(schema),
-            columns.iter().map(|&column| self.column(column)).collect(),
-            self.len(),
-        )
+        let schema = self.any_rows().schema().project(columns).expect("the columns are there");
+        batch_of(&Arc::new(schema), columns.iter().map(|&column| self.column(column)).collect(), self.len())
     }
 
     fn any_rows(&self) -> &RecordBatch {

@@ -52,23 +52,12 @@ impl Generic {
         };
         let mut placed = aggregates.to_vec();
         for aggregate in &mut placed {
-            aggregate
-                .arguments
-                .iter_mut()
-                .for_each(|column| *column = place(*column));
+            aggregate.arguments.iter_mut().for_each(|column| *column = place(*column));
             aggregate.filter = aggregate.filter.map(&mut place);
-            aggregate
-                .order_by
-                .iter_mut()
-                .for_each(|key| key.column = place(key.column));
+            aggregate.order_by.iter_mut().for_each(|key| key.column = place(key.column));
         }
         let schema = Arc::new(schema.project(&columns).expect("the columns are there"));
-        Generic {
-            aggregates: placed,
-            columns,
-            keys: keys.len(),
-            schema,
-        }
+        Generic { aggregates: placed, columns, keys: keys.len(), schema }
     }
 
     /// What a group without rows has.
@@ -83,10 +72,7 @@ impl Generic {
     }
 
     fn fields(&self) -> Vec<Field> {
-        self.aggregates
-            .iter()
-            .map(|aggregate| Field::new("value", aggregate.data_type.clone(), true))
-            .collect()
+        self.aggregates.iter().map(|aggregate| Field::new("value", aggregate.data_type.clone(), true)).collect()
     }
 }
 
@@ -94,23 +80,12 @@ impl Generic {
 pub fn generic<'s>(input: &Collection<'s>, part: Generic, context: &mut Context<'s>) -> (Stream<'s>, Stream<'s>) {
     let (columns, schema) = (part.columns.clone(), part.schema.clone());
     let rows = stateless::each(input.rows.clone(), "aggregate columns", move |delta| {
-        let kept = columns
-            .iter()
-            .map(|&column| delta.rows.column(column).clone())
-            .collect();
-        Delta {
-            rows: batch_of(&schema, kept, delta.len()),
-            ..delta
-        }
+        let kept = columns.iter().map(|&column| delta.rows.column(column).clone()).collect();
+        Delta { rows: batch_of(&schema, kept, delta.len()), ..delta }
     });
     let layout = Layout::hashed(part.schema.clone(), (0..part.keys).collect(), context.hash_seed);
     let arranged = context.arrange(rows, &layout, "aggregates");
-    changed(
-        "aggregates",
-        arranged,
-        Box::new(move |slice| part.read_again(slice)),
-        context,
-    )
+    changed("aggregates", arranged, Box::new(move |slice| part.read_again(slice)), context)
 }
 
 /// A group's results at one time; a group that does not exist has none.
@@ -123,11 +98,7 @@ impl Generic {
         let mut out = Values::new(self.aggregates.len());
         for number in 0..slice.changes.len() {
             let heads = Heads::read(slice, &mut matcher, number, End::First, u64::MAX, |_| true);
-            let evaluated: Vec<Evaluated> = heads
-                .heads
-                .iter()
-                .map(|head| self.evaluate(slice, &heads, head))
-                .collect();
+            let evaluated: Vec<Evaluated> = heads.heads.iter().map(|head| self.evaluate(slice, &heads, head)).collect();
             for (pair, &time) in evaluated.windows(2).zip(&slice.changes[number].times) {
                 if pair[0] != pair[1] {
                     out.give(number, &pair[0], time, -1);
@@ -148,12 +119,7 @@ impl Generic {
         }
         let every_column: Vec<usize> = (0..self.schema.fields().len()).collect();
         let rows = group.rows(&every_column);
-        Some(
-            self.aggregates
-                .iter()
-                .map(|aggregate| evaluate(aggregate, &rows))
-                .collect(),
-        )
+        Some(self.aggregates.iter().map(|aggregate| evaluate(aggregate, &rows)).collect())
     }
 }
 
@@ -161,11 +127,7 @@ impl Generic {
 fn evaluate(aggregate: &Aggregate, rows: &RecordBatch) -> Result<ScalarValue> {
     let function = function(&aggregate.function);
     let counted = counted(aggregate, rows);
-    let arguments: Vec<ArrayRef> = aggregate
-        .arguments
-        .iter()
-        .map(|&column| counted.column(column).clone())
-        .collect();
+    let arguments: Vec<ArrayRef> = aggregate.arguments.iter().map(|&column| counted.column(column).clone()).collect();
     let schema: SchemaRef = Arc::new(rows.schema().project(&aggregate.arguments)?);
     let expressions: Vec<Arc<dyn PhysicalExpr>> = aggregate
         .arguments
@@ -173,10 +135,7 @@ fn evaluate(aggregate: &Aggregate, rows: &RecordBatch) -> Result<ScalarValue> {
         .enumerate()
         .map(|(position, &column)| expression(position, rows.column(column), schema.field(position)))
         .collect::<Result<_>>()?;
-    let built = AggregateExprBuilder::new(function, expressions)
-        .schema(schema)
-        .alias("value")
-        .build()?;
+    let built = AggregateExprBuilder::new(function, expressions).schema(schema).alias("value").build()?;
     let mut accumulator = built.create_accumulator()?;
     if counted.num_rows() > 0 {
         accumulator.update_batch(&arguments)?;
@@ -212,11 +171,7 @@ fn expression(position: usize, values: &ArrayRef, field: &Field) -> Result<Arc<d
     }
     let first = values.slice(0, 1);
     let same = (1..values.len()).all(|row| values.slice(row, 1).as_ref() == first.as_ref());
-    Ok(if same {
-        Arc::new(Literal::new(ScalarValue::try_from_array(&first, 0)?))
-    } else {
-        column()
-    })
+    Ok(if same { Arc::new(Literal::new(ScalarValue::try_from_array(&first, 0)?)) } else { column() })
 }
 
 /// The rows that count, in order.
@@ -225,61 +180,33 @@ fn counted(aggregate: &Aggregate, rows: &RecordBatch) -> RecordBatch {
         let filter = aggregate.filter.map(|filter| rows.column(filter).as_boolean());
         filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
     };
-    let passed: Vec<u32> = (0..rows.num_rows())
-        .filter(|&row| passes(row))
-        .map(|row| row as u32)
-        .collect();
-    let rows = if passed.len() == rows.num_rows() {
-        rows.clone()
-    } else {
-        take_rows(rows, &passed)
-    };
+    let passed: Vec<u32> = (0..rows.num_rows()).filter(|&row| passes(row)).map(|row| row as u32).collect();
+    let rows = if passed.len() == rows.num_rows() { rows.clone() } else { take_rows(rows, &passed) };
     if aggregate.arguments.is_empty() || rows.num_rows() == 0 {
         return rows;
     }
-    let asked = aggregate
-        .order_by
-        .iter()
-        .map(|key| (key.column, key.descending, key.nulls_first));
+    let asked = aggregate.order_by.iter().map(|key| (key.column, key.descending, key.nulls_first));
     let ties = aggregate.arguments.iter().map(|&column| (column, false, false));
     let sort = |(column, descending, nulls_first): (usize, bool, bool)| SortColumn {
         values: rows.column(column).clone(),
-        options: Some(SortOptions {
-            descending,
-            nulls_first,
-        }),
+        options: Some(SortOptions { descending, nulls_first }),
     };
     let sorted = lexsort_to_indices(&asked.chain(ties).map(sort).collect::<Vec<_>>(), None);
     let sorted = sorted.expect("the planner orders by types that have an order");
     let sorted = take_rows(&rows, sorted.values());
-    if aggregate.distinct {
-        first_of_each(&aggregate.arguments, sorted)
-    } else {
-        sorted
-    }
+    if aggregate.distinct { first_of_each(&aggregate.arguments, sorted) } else { sorted }
 }
 
 /// The first row of each list of arguments.
 fn first_of_each(arguments: &[usize], rows: RecordBatch) -> RecordBatch {
     let columns: Vec<ArrayRef> = arguments.iter().map(|&column| rows.column(column).clone()).collect();
-    let fields = columns
-        .iter()
-        .map(|column| SortField::new(column.data_type().clone()))
-        .collect();
+    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
     let converter = RowConverter::new(fields).expect("distinct values can be compared");
-    let values = converter
-        .convert_columns(&columns)
-        .expect("the columns have the converter's types");
+    let values = converter.convert_columns(&columns).expect("the columns have the converter's types");
     let mut seen = HashSet::new();
-    let first: Vec<u32> = (0..rows.num_rows())
-        .filter(|&row| seen.insert(values.row(row)))
-        .map(|row| row as u32)
-        .collect();
-    if first.len() == rows.num_rows() {
-        rows
-    } else {
-        take_rows(&rows, &first)
-    }
+    let first: Vec<u32> =
+        (0..rows.num_rows()).filter(|&row| seen.insert(values.row(row))).map(|row| row as u32).collect();
+    if first.len() == rows.num_rows() { rows } else { take_rows(&rows, &first) }
 }
 
 /// Rows of the output that are being made.
@@ -293,13 +220,7 @@ struct Values {
 
 impl Values {
     fn new(width: usize) -> Self {
-        Values {
-            keys: vec![],
-            values: vec![vec![]; width],
-            times: vec![],
-            diffs: vec![],
-            errors: vec![],
-        }
+        Values { keys: vec![], values: vec![vec![]; width], times: vec![], diffs: vec![], errors: vec![] }
     }
 
     /// A group with an error exists, and has NULLs.
@@ -325,34 +246,16 @@ impl Values {
             let mut columns: Vec<ArrayRef> = slice.keys.columns().iter().map(key).collect();
             let typed = self.values.into_iter().zip(&part.aggregates);
             columns.extend(typed.map(|(values, aggregate)| array_of(values, &aggregate.data_type)));
-            let fields = slice
-                .keys
-                .schema()
-                .fields()
-                .iter()
-                .map(|field| Field::clone(field))
-                .chain(part.fields())
-                .collect();
-            let rows = batch_of(
-                &Arc::new(Schema::new(Vec::from_iter::<Vec<Field>>(fields))),
-                columns,
-                keys.len(),
-            );
-            changes.rows.push(Delta {
-                rows,
-                times: Stamps::of(self.times),
-                diffs: Stamps::of(self.diffs),
-            });
+            let fields =
+                slice.keys.schema().fields().iter().map(|field| Field::clone(field)).chain(part.fields()).collect();
+            let rows = batch_of(&Arc::new(Schema::new(Vec::from_iter::<Vec<Field>>(fields))), columns, keys.len());
+            changes.rows.push(Delta { rows, times: Stamps::of(self.times), diffs: Stamps::of(self.diffs) });
         }
         if !self.errors.is_empty() {
             let errors: Vec<Error> = self.errors.iter().map(|(error, _, _)| error.clone()).collect();
             let times = Stamps::of(self.errors.iter().map(|(_, time, _)| *time).collect());
             let diffs = Stamps::of(self.errors.iter().map(|(_, _, diff)| *diff).collect());
-            changes.errors.push(Delta {
-                rows: error_rows(&errors),
-                times,
-                diffs,
-            });
+            changes.errors.push(Delta { rows: error_rows(&errors), times, diffs });
         }
         changes
     }
@@ -360,12 +263,6 @@ impl Values {
 
 fn array_of(values: Vec<ScalarValue>, data_type: &DataType) -> ArrayRef {
     let null = ScalarValue::try_from(data_type).expect("a result's type has a NULL");
-    let typed = values.into_iter().map(|value| {
-        if value == ScalarValue::Null {
-            null.clone()
-        } else {
-            value
-        }
-    });
+    let typed = values.into_iter().map(|value| if value == ScalarValue::Null { null.clone() } else { value });
     ScalarValue::iter_to_array(typed).expect("results were cast to their type")
 }

@@ -25,21 +25,14 @@ impl Groups {
             let values = new_group_values(schema.clone(), &GroupOrdering::None);
             values.expect("the planner groups by types that can be compared")
         });
-        Groups {
-            schema: schema.clone(),
-            values,
-            seen: false,
-            numbers: vec![],
-        }
+        Groups { schema: schema.clone(), values, seen: false, numbers: vec![] }
     }
 
     /// The number of each row's key.
     pub fn number(&mut self, keys: &[ArrayRef], rows: usize) -> Vec<u32> {
         match &mut self.values {
             Some(values) => {
-                values
-                    .intern(keys, &mut self.numbers)
-                    .expect("the keys are of the schema's types");
+                values.intern(keys, &mut self.numbers).expect("the keys are of the schema's types");
                 self.numbers.iter().map(|&number| number as u32).collect()
             }
             None => {
@@ -61,20 +54,14 @@ impl Groups {
     /// The keys in the order of their numbers.
     pub fn into_rows(mut self) -> RecordBatch {
         let len = self.len();
-        let columns = self.values.as_mut().map_or(vec![], |values| {
-            values
-                .emit(EmitTo::All)
-                .expect("keys that were taken in can be given back")
+        let columns = self
+            .values
+            .as_mut()
+            .map_or(vec![], |values| values.emit(EmitTo::All).expect("keys that were taken in can be given back"));
+        let typed = columns.into_iter().zip(self.schema.fields()).map(|(column, field)| match field.data_type() {
+            same if same == column.data_type() => column,
+            other => cast(&column, other).expect("keys are given back as they were taken in, or in another encoding"),
         });
-        let typed = columns
-            .into_iter()
-            .zip(self.schema.fields())
-            .map(|(column, field)| match field.data_type() {
-                same if same == column.data_type() => column,
-                other => {
-                    cast(&column, other).expect("keys are given back as they were taken in, or in another encoding")
-                }
-            });
         batch_of(&self.schema, typed.collect(), len)
     }
 }

@@ -26,14 +26,7 @@ pub fn schema() -> SchemaRef {
         Field::new("d", DataType::Decimal128(10, 2), true),
         Field::new("ok", DataType::Boolean, true),
     ];
-    Arc::new(Schema::new(
-        narrow
-            .fields()
-            .iter()
-            .map(|field| Field::clone(field))
-            .chain(more)
-            .collect::<Vec<_>>(),
-    ))
+    Arc::new(Schema::new(narrow.fields().iter().map(|field| Field::clone(field)).chain(more).collect::<Vec<_>>()))
 }
 
 /// Adds columns that follow from the others: half of `b`, a quarter of it, and whether `a` is `x`.
@@ -43,11 +36,7 @@ pub fn widened(rows: &RecordBatch) -> RecordBatch {
     let f: Float64Array = b.iter().map(|b| b.map(|b| b as f64 / 2.0)).collect();
     let d: Decimal128Array = b.iter().map(|b| b.map(|b| b as i128 * 25)).collect();
     let ok: BooleanArray = a.iter().map(|a| a.map(|a| a == "x")).collect();
-    let more: [ArrayRef; 3] = [
-        Arc::new(f),
-        Arc::new(d.with_data_type(DataType::Decimal128(10, 2))),
-        Arc::new(ok),
-    ];
+    let more: [ArrayRef; 3] = [Arc::new(f), Arc::new(d.with_data_type(DataType::Decimal128(10, 2))), Arc::new(ok)];
     RecordBatch::try_new(schema(), rows.columns().iter().cloned().chain(more).collect()).unwrap()
 }
 
@@ -64,26 +53,14 @@ pub fn updates(random: &mut Random, rounds: u64, rows: usize, keys: u64) -> Vec<
             }
             let delta = random_changes(random, &mut present, rows, keys, time);
             // Rows that leave and come back at once.
-            deltas.push(Delta {
-                diffs: Stamps::Same(-1),
-                ..delta.clone()
-            });
-            deltas.push(Delta {
-                diffs: Stamps::Same(1),
-                ..delta.clone()
-            });
+            deltas.push(Delta { diffs: Stamps::Same(-1), ..delta.clone() });
+            deltas.push(Delta { diffs: Stamps::Same(1), ..delta.clone() });
             deltas.push(delta);
         }
         for last in (1..deltas.len()).rev() {
             deltas.swap(last, random.below(last as u64 + 1) as usize);
         }
-        deltas
-            .into_iter()
-            .map(|delta| Delta {
-                rows: widened(&delta.rows),
-                ..delta
-            })
-            .collect()
+        deltas.into_iter().map(|delta| Delta { rows: widened(&delta.rows), ..delta }).collect()
     };
     (0..rounds).map(round).collect()
 }
@@ -105,11 +82,7 @@ pub fn run(workers: usize, hash_seed: u64, rounds: &[Vec<Delta>], build: Build) 
         let (mut input, pace) = worker.dataflow::<Time, _, _>(|scope| {
             let (input, rows) = scope.new_input_with_builder::<CapacityContainerBuilder<Delta>>();
             let mut context = Context::new(scope, 0, hash_seed, Default::default());
-            let collection = Collection {
-                rows,
-                errors: stateless::empty(scope),
-                schema: schema(),
-            };
+            let collection = Collection { rows, errors: stateless::empty(scope), schema: schema() };
             let result = build(collection, &mut context);
             let rows = result.rows.inspect_container(move |event| {
                 if let Ok((time, delta)) = event {
@@ -140,10 +113,7 @@ pub fn run(workers: usize, hash_seed: u64, rounds: &[Vec<Delta>], build: Build) 
         worker.step_or_park_while(moment, || alarm.quiet() && !probe.done());
     });
     guards.unwrap().join().into_iter().for_each(|worker| worker.unwrap());
-    Arc::try_unwrap(given)
-        .unwrap_or_else(|_| panic!("the workers are gone"))
-        .into_inner()
-        .unwrap()
+    Arc::try_unwrap(given).unwrap_or_else(|_| panic!("the workers are gone")).into_inner().unwrap()
 }
 
 /// Tells the other workers that one has panicked: they would wait for it for ever.
@@ -175,10 +145,7 @@ pub fn check(name: &str, build: Build, expected: impl Fn(&[Row]) -> Vec<Row>) {
                 for time in 0..9 * ROUND {
                     let wanted = multiset(expected(&bag(&multiset_at(&input, time))));
                     let given = multiset_at(&rows, time);
-                    assert_eq!(
-                        given, wanted,
-                        "{name} at {time}, {workers} workers, seed {seed}, hashes {hash_seed}"
-                    );
+                    assert_eq!(given, wanted, "{name} at {time}, {workers} workers, seed {seed}, hashes {hash_seed}");
                 }
             }
         }
@@ -187,9 +154,7 @@ pub fn check(name: &str, build: Build, expected: impl Fn(&[Row]) -> Vec<Row>) {
 
 /// Every row as often as it is there.
 pub fn bag(rows: &Multiset) -> Vec<Row> {
-    rows.iter()
-        .flat_map(|(row, &copies)| std::iter::repeat_n(row.clone(), copies as usize))
-        .collect()
+    rows.iter().flat_map(|(row, &copies)| std::iter::repeat_n(row.clone(), copies as usize)).collect()
 }
 
 pub fn multiset(rows: Vec<Row>) -> Multiset {

@@ -35,10 +35,7 @@ impl Heads {
         counts: impl Fn(RowAt) -> bool,
     ) -> Heads {
         let times = &slice.changes[key].times;
-        let mut heads = Heads {
-            rows: vec![],
-            heads: vec![vec![]; times.len() + 1],
-        };
+        let mut heads = Heads { rows: vec![], heads: vec![vec![]; times.len() + 1] };
         let mut missing = vec![wanted; times.len() + 1];
         let mut merge = Merge::new(slice, matcher, key, end);
         let mut changes = vec![0; times.len() + 1];
@@ -90,13 +87,7 @@ struct Run {
 
 impl<'a> Merge<'a> {
     fn new(slice: &'a Slice, matcher: &'a mut KeyMatcher, key: usize, end: End) -> Self {
-        let mut merge = Merge {
-            slice,
-            matcher,
-            key,
-            end,
-            runs: vec![],
-        };
+        let mut merge = Merge { slice, matcher, key, end, runs: vec![] };
         for range in slice.ranges(key) {
             let mut run = merge.run(range);
             if merge.settle(&mut run) {
@@ -109,29 +100,15 @@ impl<'a> Merge<'a> {
     fn run(&self, range: &KeyRange) -> Run {
         let KeyRange { batch, start, end, .. } = *range;
         match self.end {
-            End::First => Run {
-                batch,
-                next: start,
-                stop: end,
-            },
-            End::Last => Run {
-                batch,
-                next: self.before(batch, end),
-                stop: start,
-            },
+            End::First => Run { batch, next: start, stop: end },
+            End::Last => Run { batch, next: self.before(batch, end), stop: start },
         }
     }
 
     fn before(&self, batch: usize, at: Position) -> Position {
         match at.row {
-            0 => Position {
-                chunk: at.chunk - 1,
-                row: self.slice.batches[batch].chunks[at.chunk - 1].len() - 1,
-            },
-            row => Position {
-                chunk: at.chunk,
-                row: row - 1,
-            },
+            0 => Position { chunk: at.chunk - 1, row: self.slice.batches[batch].chunks[at.chunk - 1].len() - 1 },
+            row => Position { chunk: at.chunk, row: row - 1 },
         }
     }
 
@@ -141,10 +118,7 @@ impl<'a> Merge<'a> {
             End::First => {
                 run.next.row += 1;
                 if run.next.row == self.slice.batches[run.batch].chunks[run.next.chunk].len() {
-                    run.next = Position {
-                        chunk: run.next.chunk + 1,
-                        row: 0,
-                    };
+                    run.next = Position { chunk: run.next.chunk + 1, row: 0 };
                 }
                 run.next < run.stop
             }
@@ -158,10 +132,7 @@ impl<'a> Merge<'a> {
 
     /// Moves a run to the next row of the key, which may be where it stands; false if there is none.
     fn settle(&mut self, run: &mut Run) -> bool {
-        while !self
-            .matcher
-            .matches(&self.slice.batches, self.key, RowAt::new(run.batch, run.next))
-        {
+        while !self.matcher.matches(&self.slice.batches, self.key, RowAt::new(run.batch, run.next)) {
             if !self.step(run) {
                 return false;
             }
@@ -179,21 +150,14 @@ impl<'a> Merge<'a> {
     /// The next row; `changes` tells by how much it changed before and at each of the times.
     fn next(&mut self, times: &[Time], changes: &mut [Diff]) -> Option<RowAt> {
         let at = |run: &Run| RowAt::new(run.batch, run.next);
-        let first = self
-            .runs
-            .iter()
-            .map(at)
-            .min_by(|left, right| self.order(*left, *right))?;
+        let first = self.runs.iter().map(at).min_by(|left, right| self.order(*left, *right))?;
         changes.fill(0);
         let mut number = 0;
         while number < self.runs.len() {
             let mut open = true;
             while open && self.is_same(first, at(&self.runs[number])) {
                 let row = at(&self.runs[number]);
-                let place = self
-                    .slice
-                    .time(row)
-                    .map_or(0, |time| times.partition_point(|&known| known < time) + 1);
+                let place = self.slice.time(row).map_or(0, |time| times.partition_point(|&known| known < time) + 1);
                 changes[place] += self.slice.chunk(row).diff(row.row);
                 let Run { batch, next, stop } = self.runs[number];
                 let mut run = Run { batch, next, stop };

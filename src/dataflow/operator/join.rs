@@ -54,24 +54,14 @@ pub fn join<'s>(
     let mut keys = on.keys.to_vec();
     let (left, left_errors) = input(left, &mut keys, |pair| pair.0, context);
     let (right, right_errors) = input(right, &mut keys, |pair| pair.1, context);
-    let mut join = Join {
-        left,
-        right,
-        keys,
-        on,
-        errors: vec![left_errors, right_errors],
-    };
+    let mut join = Join { left, right, keys, on, errors: vec![left_errors, right_errors] };
     let rows = match kind {
         JoinKind::Inner => join.inner(&schema, context),
         JoinKind::LeftSemi => join.semi(None, Keep::Left, context),
         JoinKind::LeftAnti => join.anti(None, Keep::Left, context),
         JoinKind::Left | JoinKind::Right | JoinKind::Full => join.outer(kind, &schema, context),
     };
-    Collection {
-        rows,
-        errors: union(context.scope, join.errors),
-        schema,
-    }
+    Collection { rows, errors: union(context.scope, join.errors), schema }
 }
 
 /// A side arranged by its keys: an arrangement that is there already, or a new one. The order of the keys is free until
@@ -85,27 +75,13 @@ fn input<'s>(
     let wanted: Vec<usize> = keys.iter().map(side).collect();
     if let Plan::Get { object, schema } = plan {
         if let Some(((layout, arranged), errors)) = context.arranged(*object, |layout| layout.key == wanted) {
-            return (
-                Input {
-                    arranged,
-                    schema: schema.clone(),
-                    keys: layout.key.clone(),
-                },
-                errors,
-            );
+            return (Input { arranged, schema: schema.clone(), keys: layout.key.clone() }, errors);
         }
     }
     let collection = render(plan, context);
     let layout = context.layout(plan.schema(), wanted.clone());
     let arranged = context.arrange(collection.rows, &layout, "join input");
-    (
-        Input {
-            arranged,
-            schema: plan.schema(),
-            keys: wanted,
-        },
-        collection.errors,
-    )
+    (Input { arranged, schema: plan.schema(), keys: wanted }, collection.errors)
 }
 
 /// The side whose rows a semi or anti join keeps.
@@ -132,23 +108,14 @@ impl<'s> Join<'_, 's> {
             both: schema.clone(),
             given: schema.clone(),
         };
-        let (rows, errors) = pairs(
-            self.left.arranged.clone(),
-            self.right.arranged.clone(),
-            pairing,
-            context,
-        );
+        let (rows, errors) = pairs(self.left.arranged.clone(), self.right.arranged.clone(), pairing, context);
         self.errors.extend(self.on.filter.map(|_| errors));
         rows
     }
 
     /// Rows of one side that have a match. `inner`: all pairs, if they are computed anyway.
     fn semi(&mut self, inner: Option<Stream<'s>>, keep: Keep, context: &mut Context<'s>) -> Stream<'s> {
-        if self.on.filter.is_none() {
-            self.semi_by_key(keep, context)
-        } else {
-            self.semi_by_row(inner, keep, context)
-        }
+        if self.on.filter.is_none() { self.semi_by_key(keep, context) } else { self.semi_by_row(inner, keep, context) }
     }
 
     /// Without a filter a row has a match if the other side has its key.
@@ -180,11 +147,7 @@ impl<'s> Join<'_, 's> {
         let layout = context.layout(kept.schema.clone(), all.clone());
         let matched = context.arrange(matched.rows, &layout, "matched rows");
         let by_row = context.arrange(flatten(kept.arranged, context), &layout, "rows to match");
-        let kept = Input {
-            arranged: by_row,
-            schema: kept.schema,
-            keys: all.clone(),
-        };
+        let kept = Input { arranged: by_row, schema: kept.schema, keys: all.clone() };
         let keys = all.iter().copied().zip(all.iter().copied()).collect();
         with_partner(kept, matched, &layout.schema, keys, true, context)
     }
@@ -228,44 +191,27 @@ fn with_partner<'s>(
     context: &mut Context<'s>,
 ) -> Stream<'s> {
     let both = concat_schemas(&kept.schema, partner_schema);
-    let pairing = Pairing {
-        keys,
-        nulls_equal,
-        filter: None,
-        both,
-        given: kept.schema,
-    };
+    let pairing = Pairing { keys, nulls_equal, filter: None, both, given: kept.schema };
     // Without a filter nothing fails.
     pairs(kept.arranged, partners, pairing, context).0
 }
 
 /// Each value of these columns once.
-fn distinct<'s>(rows: Stream<'s>, schema: &SchemaRef, columns: Vec<usize>, context: &mut Context<'s>) -> Collection<'s> {
+fn distinct<'s>(
+    rows: Stream<'s>,
+    schema: &SchemaRef,
+    columns: Vec<usize>,
+    context: &mut Context<'s>,
+) -> Collection<'s> {
     let schema: SchemaRef = Arc::new(schema.project(&columns).expect("the columns are there"));
     let projected = schema.clone();
     let rows = each(rows, "project", move |delta| {
-        let values = columns
-            .iter()
-            .map(|&column| delta.rows.column(column).clone())
-            .collect();
-        Delta {
-            rows: batch_of(&projected, values, delta.rows.num_rows()),
-            ..delta
-        }
+        let values = columns.iter().map(|&column| delta.rows.column(column).clone()).collect();
+        Delta { rows: batch_of(&projected, values, delta.rows.num_rows()), ..delta }
     });
     let all: Vec<usize> = (0..schema.fields().len()).collect();
     let errors = super::stateless::empty(context.scope);
-    reduce(
-        Collection {
-            rows,
-            errors,
-            schema: schema.clone(),
-        },
-        &all,
-        &[],
-        &schema,
-        context,
-    )
+    reduce(Collection { rows, errors, schema: schema.clone() }, &all, &[], &schema, context)
 }
 
 /// Rows in their place among the columns of `schema`, from `first` on; the others are NULL.
@@ -284,7 +230,5 @@ fn padded<'s>(rows: Stream<'s>, schema: &SchemaRef, first: usize) -> Stream<'s> 
 }
 
 fn concat_schemas(left: &SchemaRef, right: &SchemaRef) -> SchemaRef {
-    Arc::new(Schema::new(
-        left.fields().iter().chain(right.fields()).cloned().collect::<Vec<_>>(),
-    ))
+    Arc::new(Schema::new(left.fields().iter().chain(right.fields()).cloned().collect::<Vec<_>>()))
 }

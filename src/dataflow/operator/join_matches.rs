@@ -61,39 +61,21 @@ impl Side {
     pub fn new(batches: Vec<Batch>, key: Vec<usize>, skips_null_keys: bool) -> Self {
         let latest = vec![None; batches.len()];
         let batches = batches.into_iter().map(|batch| (batch, Place::default())).collect();
-        Side {
-            batches,
-            key,
-            skips_null_keys,
-            found: vec![],
-            chunks: vec![],
-            latest,
-        }
+        Side { batches, key, skips_null_keys, found: vec![], chunks: vec![], latest }
     }
 
     /// The least key hash that is left.
     fn key_hash(&self) -> Option<u64> {
-        self.batches
-            .iter()
-            .filter_map(|(batch, place)| place.key_hash(&batch.chunks))
-            .min()
+        self.batches.iter().filter_map(|(batch, place)| place.key_hash(&batch.chunks)).min()
     }
 
     fn seek(&mut self, key_hash: u64) {
-        self.batches
-            .iter_mut()
-            .for_each(|(batch, place)| place.seek(&batch.chunks, key_hash));
+        self.batches.iter_mut().for_each(|(batch, place)| place.seek(&batch.chunks, key_hash));
     }
 
     /// Finds the rows with this key hash.
     fn find(&mut self, key_hash: u64, floor: Time) {
-        let Side {
-            batches,
-            found,
-            chunks,
-            latest,
-            ..
-        } = self;
+        let Side { batches, found, chunks, latest, .. } = self;
         for ((batch, place), latest) in batches.iter_mut().zip(latest) {
             place.pass(&batch.chunks, key_hash, |number, rows| {
                 let chunk = &batch.chunks[number];
@@ -107,19 +89,13 @@ impl Side {
                 *latest = Some((number, here));
                 found.extend(rows.map(|row| {
                     let time = chunk.time(row).max(floor);
-                    Found {
-                        chunk: here,
-                        row,
-                        time,
-                        diff: chunk.diff(row),
-                    }
+                    Found { chunk: here, row, time, diff: chunk.diff(row) }
                 }));
             });
         }
         if self.skips_null_keys {
             let (chunks, key) = (&self.chunks, &self.key);
-            self.found
-                .retain(|found| !has_null(&chunks[found.chunk], key, found.row));
+            self.found.retain(|found| !has_null(&chunks[found.chunk], key, found.row));
         }
         if self.found.iter().any(|found| found.diff < 0) {
             self.consolidate();
@@ -162,12 +138,7 @@ fn has_null(chunk: &ArrowChunk, key: &[usize], row: usize) -> bool {
 
 impl Matches {
     pub fn new(left: Side, right: Side, floor: Time) -> Self {
-        Matches {
-            left,
-            right,
-            floor,
-            done: (0, 0),
-        }
+        Matches { left, right, floor, done: (0, 0) }
     }
 
     /// The next pairs, perhaps few or none; `None` after the last.
@@ -234,10 +205,6 @@ impl Matches {
             self.left.forget();
             self.right.forget();
         }
-        Candidates {
-            left_chunks,
-            right_chunks,
-            ..candidates
-        }
+        Candidates { left_chunks, right_chunks, ..candidates }
     }
 }

@@ -65,25 +65,13 @@ pub fn pairs<'s>(
     let activator = scope.activator_for(builder.operator_info().address);
     let (as_of, pace) = (context.as_of, context.pace.clone());
     builder.build(move |capabilities| {
-        let mut work = Work {
-            pairing,
-            as_of,
-            pace,
-            left: VecDeque::new(),
-            right: VecDeque::new(),
-        };
+        let mut work = Work { pairing, as_of, pace, left: VecDeque::new(), right: VecDeque::new() };
         let (mut left, mut right) = (Known::new(left.trace), Known::new(right.trace));
-        let capabilities = Capabilities {
-            rows: capabilities[0].clone(),
-            errors: capabilities[1].clone(),
-        };
+        let capabilities = Capabilities { rows: capabilities[0].clone(), errors: capabilities[1].clone() };
         work.put_off(capabilities, left.batches(), right.batches(), From::Left);
         move |frontiers| {
             left_input.for_each(|capability, batches| {
-                let capabilities = Capabilities {
-                    rows: capability.retain(0),
-                    errors: capability.retain(1),
-                };
+                let capabilities = Capabilities { rows: capability.retain(0), errors: capability.retain(1) };
                 for batch in batches.drain(..) {
                     if left.is_new(&batch) {
                         work.put_off(capabilities.clone(), vec![batch.clone()], right.batches(), From::Left);
@@ -92,10 +80,7 @@ pub fn pairs<'s>(
                 }
             });
             right_input.for_each(|capability, batches| {
-                let capabilities = Capabilities {
-                    rows: capability.retain(0),
-                    errors: capability.retain(1),
-                };
+                let capabilities = Capabilities { rows: capability.retain(0), errors: capability.retain(1) };
                 for batch in batches.drain(..) {
                     if right.is_new(&batch) {
                         work.put_off(capabilities.clone(), left.batches(), vec![batch.clone()], From::Right);
@@ -134,11 +119,7 @@ impl Known {
     fn new(trace: Trace) -> Self {
         let mut upper = Antichain::from_elem(0);
         trace.map_batches(|batch| upper.clone_from(batch.upper()));
-        Known {
-            trace: Some(trace),
-            start: upper.clone(),
-            upper,
-        }
+        Known { trace: Some(trace), start: upper.clone(), upper }
     }
 
     fn is_new(&self, batch: &Batch) -> bool {
@@ -153,9 +134,7 @@ impl Known {
 
     fn batches(&mut self) -> Vec<Batch> {
         let trace = self.trace.as_mut().expect("nothing comes from a side that has ended");
-        trace
-            .batches_through(self.upper.borrow())
-            .expect("merges keep to the frontiers that were asked for")
+        trace.batches_through(self.upper.borrow()).expect("merges keep to the frontiers that were asked for")
     }
 
     /// Times before those that the other side will bring need not be told apart.
@@ -198,16 +177,11 @@ impl Work {
             return;
         }
         let floor = self.as_of.max(*capabilities.rows.time());
-        let capabilities = Capabilities {
-            rows: capabilities.rows.delayed(&floor),
-            errors: capabilities.errors.delayed(&floor),
-        };
+        let capabilities =
+            Capabilities { rows: capabilities.rows.delayed(&floor), errors: capabilities.errors.delayed(&floor) };
         let (left_key, right_key) = self.pairing.keys.iter().copied().unzip();
         let skips_null_keys = !self.pairing.nulls_equal;
-        let (left, right) = (
-            Side::new(left, left_key, skips_null_keys),
-            Side::new(right, right_key, skips_null_keys),
-        );
+        let (left, right) = (Side::new(left, left_key, skips_null_keys), Side::new(right, right_key, skips_null_keys));
         let queue = match from {
             From::Left => &mut self.left,
             From::Right => &mut self.right,
@@ -252,11 +226,7 @@ impl Pairing {
         }
         match self.try_make(&candidates) {
             Some(made) => vec![made],
-            None => candidates
-                .halves()
-                .into_iter()
-                .flat_map(|half| self.make(half))
-                .collect(),
+            None => candidates.halves().into_iter().flat_map(|half| self.make(half)).collect(),
         }
     }
 
@@ -321,10 +291,7 @@ impl Candidates {
     fn halves(&self) -> [Candidates; 2] {
         let (all, middle) = (self.left.len(), self.left.len() / 2);
         assert!(middle > 0, "a row of a join is more than two gigabytes");
-        [
-            self.picked(&(0..middle).collect::<Vec<_>>()),
-            self.picked(&(middle..all).collect::<Vec<_>>()),
-        ]
+        [self.picked(&(0..middle).collect::<Vec<_>>()), self.picked(&(middle..all).collect::<Vec<_>>())]
     }
 
     fn picked(&self, pairs: &[usize]) -> Candidates {
@@ -341,22 +308,12 @@ impl Candidates {
 
 /// Which values are equal, without NULLs.
 fn equal_values(left: &ArrayRef, right: &ArrayRef, nulls_equal: bool) -> BooleanArray {
-    let compared = if nulls_equal {
-        not_distinct(left, right)
-    } else {
-        eq(left, right)
-    };
+    let compared = if nulls_equal { not_distinct(left, right) } else { eq(left, right) };
     if let Ok(mask) = compared {
-        return if mask.null_count() > 0 {
-            prep_null_mask_filter(&mask)
-        } else {
-            mask
-        };
+        return if mask.null_count() > 0 { prep_null_mask_filter(&mask) } else { mask };
     }
     // Lists and structs have no kernel.
     let compare = make_comparator(left, right, SortOptions::default()).expect("keys of a join have one type");
     let is_comparable = |row: usize| nulls_equal || (left.is_valid(row) && right.is_valid(row));
-    (0..left.len())
-        .map(|row| Some(is_comparable(row) && compare(row, row).is_eq()))
-        .collect()
+    (0..left.len()).map(|row| Some(is_comparable(row) && compare(row, row).is_eq())).collect()
 }

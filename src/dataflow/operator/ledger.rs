@@ -41,12 +41,7 @@ impl Ledger {
     /// An empty ledger of an operator.
     pub fn new(layout: Arc<Layout>, scope: Scope<'_, Time>, operator: OperatorInfo) -> Self {
         let (reader, writer) = new_trace(scope, operator);
-        Ledger {
-            layout,
-            reader,
-            writer,
-            upper: Antichain::from_elem(0),
-        }
+        Ledger { layout, reader, writer, upper: Antichain::from_elem(0) }
     }
 
     /// Another reader of the arrangement.
@@ -60,9 +55,7 @@ impl Ledger {
 
     /// Everything that was committed, oldest first.
     pub fn batches(&mut self) -> Vec<Batch> {
-        self.reader
-            .batches_through(self.upper.borrow())
-            .expect("nobody else merges past what is committed")
+        self.reader.batches_through(self.upper.borrow()).expect("nobody else merges past what is committed")
     }
 
     /// Adds the changes of `time`, in pieces whose concatenation is sorted.
@@ -123,9 +116,7 @@ pub fn find(layout: &Layout, batches: &[Batch], keys: &RecordBatch, hashes: &[u6
             break;
         }
     }
-    let keys = (0..found.len() as u32)
-        .filter(|&key| found[key as usize].is_some())
-        .collect();
+    let keys = (0..found.len() as u32).filter(|&key| found[key as usize].is_some()).collect();
     let picks: Vec<(usize, usize)> = found.into_iter().flatten().collect();
     let sources: Vec<&RecordBatch> = chunks.iter().map(|chunk| chunk.rows()).collect();
     let rows = match sources.is_empty() {
@@ -144,11 +135,7 @@ struct KeyReader<'a> {
 
 impl<'a> KeyReader<'a> {
     fn new(batch: &'a Batch, keys: &RecordBatch, columns: &[usize]) -> Self {
-        KeyReader {
-            batch,
-            matcher: KeyMatcher::new(keys, columns, 1),
-            at: Position::default(),
-        }
+        KeyReader { batch, matcher: KeyMatcher::new(keys, columns, 1), at: Position::default() }
     }
 
     /// Whether the batch has changes of a key at all, and the row that is left after the latest.
@@ -158,10 +145,7 @@ impl<'a> KeyReader<'a> {
         let end = seek_past(chunks, self.at, hash);
         let mut latest: Option<(Time, Option<Position>)> = None;
         for at in rows_between(chunks, self.at, end) {
-            if !self
-                .matcher
-                .matches(std::slice::from_ref(self.batch), key, RowAt::new(0, at))
-            {
+            if !self.matcher.matches(std::slice::from_ref(self.batch), key, RowAt::new(0, at)) {
                 continue;
             }
             let chunk = &chunks[at.chunk];

@@ -24,11 +24,7 @@ pub fn chain<'s>(plan: &Plan, context: &mut Context<'s>) -> Collection<'s> {
     let (mut below, mut steps) = (plan, vec![]);
     loop {
         match below {
-            Plan::Map {
-                input,
-                expressions,
-                schema,
-            } => {
+            Plan::Map { input, expressions, schema } => {
                 steps.push(Step::Map(expressions.clone(), schema.clone()));
                 below = input;
             }
@@ -42,11 +38,7 @@ pub fn chain<'s>(plan: &Plan, context: &mut Context<'s>) -> Collection<'s> {
     steps.reverse();
     let input = render(below, context);
     let (rows, errors) = each_fallible(input.rows, "map", move |delta| run(&steps, delta));
-    Collection {
-        rows,
-        errors: union(context.scope, [input.errors, errors]),
-        schema: plan.schema(),
-    }
+    Collection { rows, errors: union(context.scope, [input.errors, errors]), schema: plan.schema() }
 }
 
 /// The rows that come through all steps, and the errors of those that do not.
@@ -74,15 +66,8 @@ fn map(expressions: &[Scalar], schema: &SchemaRef, delta: Delta) -> (Delta, Delt
     let evaluated = evaluate(expressions, &delta.rows, schema);
     let errors = error_delta(&delta, evaluated.bad);
     let good = match evaluated.good {
-        None => Delta {
-            rows: evaluated.rows,
-            ..delta
-        },
-        Some(good) => Delta {
-            rows: evaluated.rows,
-            times: delta.times.take(&good),
-            diffs: delta.diffs.take(&good),
-        },
+        None => Delta { rows: evaluated.rows, ..delta },
+        Some(good) => Delta { rows: evaluated.rows, times: delta.times.take(&good), diffs: delta.diffs.take(&good) },
     };
     (good, errors)
 }

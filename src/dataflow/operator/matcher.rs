@@ -17,11 +17,7 @@ pub struct KeyMatcher {
 impl KeyMatcher {
     pub fn new(keys: &RecordBatch, columns: &[usize], batches: usize) -> Self {
         let latest = std::iter::repeat_with(|| None).take(batches).collect();
-        KeyMatcher {
-            keys: keys.columns().to_vec(),
-            columns: columns.to_vec(),
-            latest,
-        }
+        KeyMatcher { keys: keys.columns().to_vec(), columns: columns.to_vec(), latest }
     }
 
     pub fn matches(&mut self, batches: &[Batch], key: usize, at: RowAt) -> bool {

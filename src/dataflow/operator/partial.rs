@@ -36,9 +36,7 @@ pub fn partial<'s>(
                 for_each_time(std::mem::take(delta), |time, rows, diffs| {
                     let entry = tallies.entry(time);
                     let (_, tally) = entry.or_insert_with(|| (capability.delayed(&time, 0), Tally::new(&layout)));
-                    tally
-                        .add(&contribution, rows, diffs)
-                        .expect("the planner has checked the types");
+                    tally.add(&contribution, rows, diffs).expect("the planner has checked the types");
                     if tally.groups() >= PARTIAL_GROUPS {
                         send(tallies.remove(&time).expect("it was just there"));
                     }

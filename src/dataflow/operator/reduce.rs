@@ -80,11 +80,7 @@ struct Distinct {
 
 impl Parts {
     fn new(schema: &SchemaRef, keys: &[usize]) -> Self {
-        let rows = Slot {
-            accumulates: Accumulates::Count,
-            argument: None,
-            filter: None,
-        };
+        let rows = Slot { accumulates: Accumulates::Count, argument: None, filter: None };
         Parts {
             schema: schema.clone(),
             keys: keys.to_vec(),
@@ -120,9 +116,7 @@ impl Parts {
             }
             _ => {
                 self.others.push(aggregate.clone());
-                Planned::Other {
-                    number: self.others.len() - 1,
-                }
+                Planned::Other { number: self.others.len() - 1 }
             }
         }
     }
@@ -135,61 +129,31 @@ impl Parts {
 
     fn sum(&mut self, argument: usize, aggregate: &Aggregate) -> SlotAt {
         let accumulates = Accumulates::sum_of(self.schema.field(argument).data_type());
-        self.slot(
-            accumulates.expect("the planner has checked that the type has a sum"),
-            Some(argument),
-            aggregate,
-        )
+        self.slot(accumulates.expect("the planner has checked that the type has a sum"), Some(argument), aggregate)
     }
 
     /// The accumulator for an argument under the aggregate's filter, shared with other aggregates.
     fn slot(&mut self, accumulates: Accumulates, argument: Option<usize>, aggregate: &Aggregate) -> SlotAt {
         let (keys, filter) = (self.keys.len(), aggregate.filter);
         let (Some(value), true) = (argument, aggregate.distinct) else {
-            let slot = position_or_push(
-                &mut self.slots,
-                Slot {
-                    accumulates,
-                    argument,
-                    filter,
-                },
-            );
+            let slot = position_or_push(&mut self.slots, Slot { accumulates, argument, filter });
             return SlotAt { distinct: None, slot };
         };
         let known = self.distinct.iter().position(|part| part.argument == value);
         let number = known.unwrap_or_else(|| {
-            self.distinct.push(Distinct {
-                argument: value,
-                filters: vec![],
-                slots: vec![],
-            });
+            self.distinct.push(Distinct { argument: value, filters: vec![], slots: vec![] });
             self.distinct.len() - 1
         });
         let part = &mut self.distinct[number];
         let filter = filter.map(|filter| keys + 1 + position_or_push(&mut part.filters, filter));
-        let slot = position_or_push(
-            &mut part.slots,
-            Slot {
-                accumulates,
-                argument: Some(keys),
-                filter,
-            },
-        );
-        SlotAt {
-            distinct: Some(number),
-            slot,
-        }
+        let slot = position_or_push(&mut part.slots, Slot { accumulates, argument: Some(keys), filter });
+        SlotAt { distinct: Some(number), slot }
     }
 
     fn extremes(&mut self, argument: usize, aggregate: &Aggregate) -> usize {
         let same = |part: &Extremes| (part.argument, part.filter) == (argument, aggregate.filter);
         self.extremes.iter().position(same).unwrap_or_else(|| {
-            self.extremes.push(Extremes {
-                argument,
-                filter: aggregate.filter,
-                least: false,
-                greatest: false,
-            });
+            self.extremes.push(Extremes { argument, filter: aggregate.filter, least: false, greatest: false });
             self.extremes.len() - 1
         })
     }
@@ -206,15 +170,8 @@ impl Parts {
         }
         let key_fields: Vec<Field> = self.keys.iter().map(|&key| self.schema.field(key).clone()).collect();
         let (mut sources, mut errors, mut defaults) = (vec![], input.errors.clone(), vec![]);
-        let contribution = Contribution::Rows {
-            keys: self.keys.clone(),
-            slots: self.slots.clone(),
-            first: 0,
-        };
-        sources.push(Source {
-            rows: input.rows.clone(),
-            contribution,
-        });
+        let contribution = Contribution::Rows { keys: self.keys.clone(), slots: self.slots.clone(), first: 0 };
+        sources.push(Source { rows: input.rows.clone(), contribution });
         let mut accumulators: Vec<Accumulates> = self.slots.iter().map(|slot| slot.accumulates).collect();
         let mut first_of_distinct = vec![];
         for part in &self.distinct {
@@ -222,22 +179,12 @@ impl Parts {
             first_of_distinct.push(first);
             accumulators.extend(part.slots.iter().map(|slot| slot.accumulates));
             let keys = (0..self.keys.len()).collect();
-            let contribution = Contribution::Rows {
-                keys,
-                slots: part.slots.clone(),
-                first,
-            };
-            sources.push(Source {
-                rows: part.render(&input, &self.keys, context),
-                contribution,
-            });
+            let contribution = Contribution::Rows { keys, slots: part.slots.clone(), first };
+            sources.push(Source { rows: part.render(&input, &self.keys, context), contribution });
         }
         for part in &self.extremes {
             let contribution = Contribution::Values { source: defaults.len() };
-            sources.push(Source {
-                rows: extremes(&input, &self.keys, part, context),
-                contribution,
-            });
+            sources.push(Source { rows: extremes(&input, &self.keys, part, context), contribution });
             defaults.push(part.without_rows(&self.schema));
         }
         if !self.others.is_empty() {
@@ -251,21 +198,8 @@ impl Parts {
         let layout = StateLayout::new(key_fields, &accumulators, defaults);
         let outputs = self.outputs(results, &layout, &first_of_distinct);
         let name = if results.is_empty() { "distinct" } else { "reduce" };
-        let (rows, more_errors) = fold(
-            name,
-            Fold {
-                layout,
-                outputs,
-                schema: schema.clone(),
-            },
-            sources,
-            context,
-        );
-        Collection {
-            rows,
-            errors: errors.concat(more_errors),
-            schema: schema.clone(),
-        }
+        let (rows, more_errors) = fold(name, Fold { layout, outputs, schema: schema.clone() }, sources, context);
+        Collection { rows, errors: errors.concat(more_errors), schema: schema.clone() }
     }
 
     /// The result where one part has every column of it: there is nothing to put together, and no group without rows.
@@ -298,20 +232,10 @@ impl Parts {
         };
         let output = schema.clone();
         let rows = each(rows, "results", move |delta| {
-            let values = columns
-                .iter()
-                .map(|&column| delta.rows.column(column).clone())
-                .collect();
-            Delta {
-                rows: batch_of(&output, values, delta.len()),
-                ..delta
-            }
+            let values = columns.iter().map(|&column| delta.rows.column(column).clone()).collect();
+            Delta { rows: batch_of(&output, values, delta.len()), ..delta }
         });
-        Some(Collection {
-            rows,
-            errors,
-            schema: schema.clone(),
-        })
+        Some(Collection { rows, errors, schema: schema.clone() })
     }
 
     /// The columns of the result: keys, then aggregates.
@@ -319,27 +243,18 @@ impl Parts {
         let accumulator = |at: &SlotAt| at.distinct.map_or(0, |part| first_of_distinct[part]) + at.slot;
         let value = |source: usize, column: usize| Output::Column(layout.values[source].0.start + column);
         let aggregate = |planned: &Planned| match planned {
-            Planned::Count(count) => Output::Count {
-                accumulator: accumulator(count),
-            },
-            Planned::Total { count, sum, to } => Output::Total {
-                accumulator: accumulator(sum),
-                count: accumulator(count),
-                to: to.clone(),
-            },
-            Planned::Mean { count, sum, to } => Output::Mean {
-                accumulator: accumulator(sum),
-                count: accumulator(count),
-                to: to.clone(),
-            },
+            Planned::Count(count) => Output::Count { accumulator: accumulator(count) },
+            Planned::Total { count, sum, to } => {
+                Output::Total { accumulator: accumulator(sum), count: accumulator(count), to: to.clone() }
+            }
+            Planned::Mean { count, sum, to } => {
+                Output::Mean { accumulator: accumulator(sum), count: accumulator(count), to: to.clone() }
+            }
             Planned::Least { extremes } => value(*extremes, 0),
             Planned::Greatest { extremes } => value(*extremes, self.extremes[*extremes].least as usize),
             Planned::Other { number } => value(self.extremes.len(), *number),
         };
-        (0..self.keys.len())
-            .map(Output::Column)
-            .chain(results.iter().map(aggregate))
-            .collect()
+        (0..self.keys.len()).map(Output::Column).chain(results.iter().map(aggregate)).collect()
     }
 }
 
@@ -348,50 +263,20 @@ impl Distinct {
     fn render<'s>(&self, input: &Collection<'s>, keys: &[usize], context: &mut Context<'s>) -> Stream<'s> {
         let mut columns = keys.to_vec();
         columns.push(self.argument);
-        let fields: Vec<Field> = columns
-            .iter()
-            .map(|&column| input.schema.field(column).clone())
-            .collect();
-        let count = |filter| Slot {
-            accumulates: Accumulates::Count,
-            argument: None,
-            filter,
-        };
-        let slots: Vec<Slot> = [None]
-            .into_iter()
-            .chain(self.filters.iter().map(|&filter| Some(filter)))
-            .map(count)
-            .collect();
+        let fields: Vec<Field> = columns.iter().map(|&column| input.schema.field(column).clone()).collect();
+        let count = |filter| Slot { accumulates: Accumulates::Count, argument: None, filter };
+        let slots: Vec<Slot> =
+            [None].into_iter().chain(self.filters.iter().map(|&filter| Some(filter))).map(count).collect();
         let accumulators = vec![Accumulates::Count; slots.len()];
         let layout = StateLayout::new(fields.clone(), &accumulators, vec![]);
         let present = (1..slots.len()).map(|accumulator| Output::Present { accumulator });
         let outputs = (0..columns.len()).map(Output::Column).chain(present).collect();
-        let present = self
-            .filters
-            .iter()
-            .map(|_| Field::new("present", DataType::Boolean, false));
+        let present = self.filters.iter().map(|_| Field::new("present", DataType::Boolean, false));
         let schema = Arc::new(Schema::new(fields.into_iter().chain(present).collect::<Vec<_>>()));
-        let contribution = Contribution::Rows {
-            keys: columns,
-            slots,
-            first: 0,
-        };
-        let sources = vec![Source {
-            rows: input.rows.clone(),
-            contribution,
-        }];
+        let contribution = Contribution::Rows { keys: columns, slots, first: 0 };
+        let sources = vec![Source { rows: input.rows.clone(), contribution }];
         // Counts can't fail.
-        fold(
-            "distinct values",
-            Fold {
-                layout,
-                outputs,
-                schema,
-            },
-            sources,
-            context,
-        )
-        .0
+        fold("distinct values", Fold { layout, outputs, schema }, sources, context).0
     }
 }
 
@@ -399,10 +284,7 @@ impl Extremes {
     /// The values of a group without rows.
     fn without_rows(&self, schema: &SchemaRef) -> RecordBatch {
         let fields = self.fields(schema);
-        let columns = fields
-            .iter()
-            .map(|field| new_null_array(field.data_type(), 1))
-            .collect();
+        let columns = fields.iter().map(|field| new_null_array(field.data_type(), 1)).collect();
         batch_of(&Arc::new(Schema::new(fields)), columns, 1)
     }
 }

@@ -13,14 +13,7 @@ use crate::types::{Delta, Stamps};
 
 fn aggregate(function: AggregateFunction, argument: Option<usize>, data_type: DataType) -> Aggregate {
     let arguments = argument.into_iter().collect();
-    Aggregate {
-        function,
-        arguments,
-        distinct: false,
-        filter: None,
-        order_by: vec![],
-        data_type,
-    }
+    Aggregate { function, arguments, distinct: false, filter: None, order_by: vec![], data_type }
 }
 
 fn count(argument: Option<usize>) -> Aggregate {
@@ -36,24 +29,16 @@ fn of_b(function: AggregateFunction) -> Aggregate {
 }
 
 fn distinct(aggregate: Aggregate) -> Aggregate {
-    Aggregate {
-        distinct: true,
-        ..aggregate
-    }
+    Aggregate { distinct: true, ..aggregate }
 }
 
 fn filtered(aggregate: Aggregate) -> Aggregate {
-    Aggregate {
-        filter: Some(5),
-        ..aggregate
-    }
+    Aggregate { filter: Some(5), ..aggregate }
 }
 
 fn output_schema(keys: &[usize], aggregates: &[Aggregate]) -> SchemaRef {
     let keys = keys.iter().map(|&key| schema().field(key).clone());
-    let values = aggregates
-        .iter()
-        .map(|aggregate| Field::new("value", aggregate.data_type.clone(), true));
+    let values = aggregates.iter().map(|aggregate| Field::new("value", aggregate.data_type.clone(), true));
     Arc::new(Schema::new(keys.chain(values).collect::<Vec<_>>()))
 }
 
@@ -69,10 +54,7 @@ fn naive(keys: &[usize], aggregates: &[Aggregate], rows: &[Row]) -> Vec<Row> {
         groups.insert(vec![], vec![]);
     }
     for row in rows {
-        groups
-            .entry(keys.iter().map(|&key| row[key].clone()).collect())
-            .or_default()
-            .push(row);
+        groups.entry(keys.iter().map(|&key| row[key].clone()).collect()).or_default().push(row);
     }
     let result = |(key, rows): (Row, Vec<&Row>)| {
         let values = aggregates.iter().map(|aggregate| naive_value(aggregate, &rows));
@@ -82,11 +64,8 @@ fn naive(keys: &[usize], aggregates: &[Aggregate], rows: &[Row]) -> Vec<Row> {
 }
 
 fn naive_value(aggregate: &Aggregate, rows: &[&Row]) -> Option<String> {
-    let counted = rows.iter().filter(|row| {
-        aggregate
-            .filter
-            .is_none_or(|filter| row[filter].as_deref() == Some("true"))
-    });
+    let counted =
+        rows.iter().filter(|row| aggregate.filter.is_none_or(|filter| row[filter].as_deref() == Some("true")));
     let Some(&argument) = aggregate.arguments.first() else {
         return Some(counted.count().to_string());
     };
@@ -170,13 +149,7 @@ fn least_and_greatest() {
     let (least, greatest) = (of_b(AggregateFunction::Min), of_b(AggregateFunction::Max));
     check_reduce("min", &[0], vec![least.clone()]);
     check_reduce("max", &[0], vec![greatest.clone()]);
-    let both = vec![
-        greatest.clone(),
-        count(None),
-        least.clone(),
-        filtered(least),
-        filtered(greatest),
-    ];
+    let both = vec![greatest.clone(), count(None), least.clone(), filtered(least), filtered(greatest)];
     check_reduce("min and max", &[0], both.clone());
     check_reduce("min and max without keys", &[], both);
 }
@@ -199,18 +172,9 @@ fn distinct_values() {
 fn generic_aggregates() {
     let text = || {
         let function = AggregateFunction::Other(datafusion::functions_aggregate::string_agg::string_agg_udaf());
-        Aggregate {
-            arguments: vec![1, 6],
-            ..aggregate(function, Some(1), DataType::Utf8)
-        }
+        Aggregate { arguments: vec![1, 6], ..aggregate(function, Some(1), DataType::Utf8) }
     };
-    let aggregates = vec![
-        text(),
-        distinct(text()),
-        count(None),
-        filtered(text()),
-        of_b(AggregateFunction::Max),
-    ];
+    let aggregates = vec![text(), distinct(text()), count(None), filtered(text()), of_b(AggregateFunction::Max)];
     let with_delimiter = |keys: Vec<usize>, aggregates: Vec<Aggregate>| -> Build {
         let schema = output_schema(&keys, &aggregates);
         Arc::new(move |input, context| reduce(comma_added(input), &keys, &aggregates, &schema, context))
@@ -229,33 +193,15 @@ fn comma_added(input: crate::dataflow::collection::Collection<'_>) -> crate::dat
     let wider = schema.clone();
     let rows = super::stateless::each(input.rows, "comma", move |delta| {
         let commas = arrow::array::StringArray::from_iter_values(std::iter::repeat_n(",", delta.len()));
-        let columns = delta
-            .rows
-            .columns()
-            .iter()
-            .cloned()
-            .chain([Arc::new(commas) as _])
-            .collect();
-        Delta {
-            rows: arrow::array::RecordBatch::try_new(wider.clone(), columns).unwrap(),
-            ..delta
-        }
+        let columns = delta.rows.columns().iter().cloned().chain([Arc::new(commas) as _]).collect();
+        Delta { rows: arrow::array::RecordBatch::try_new(wider.clone(), columns).unwrap(), ..delta }
     });
-    crate::dataflow::collection::Collection {
-        rows,
-        errors: input.errors,
-        schema,
-    }
+    crate::dataflow::collection::Collection { rows, errors: input.errors, schema }
 }
 
 #[test]
 fn without_rows_there_is_one_group_or_none() {
-    let (rows, _) = run(
-        2,
-        1,
-        &[],
-        build(vec![], vec![count(None), sum_of_b(), of_b(AggregateFunction::Max)]),
-    );
+    let (rows, _) = run(2, 1, &[], build(vec![], vec![count(None), sum_of_b(), of_b(AggregateFunction::Max)]));
     let expected: Row = vec![Some("0".to_string()), None, None];
     assert_eq!(multiset_at(&rows, 0), BTreeMap::from([(expected, 1)]));
     let (rows, _) = run(2, 1, &[], build(vec![0], vec![count(None)]));
@@ -268,11 +214,7 @@ fn a_sum_that_does_not_fit_is_an_error_while_it_does_not() {
     let row = |b: i64, time: u64, diff: i64| {
         let rows = crate::dataflow::test_data::rows(&[(Some(1), Some("x"), Some(b))]);
         let wide = super::harness::widened(&rows);
-        vec![Delta {
-            rows: wide,
-            times: Stamps::Same(time),
-            diffs: Stamps::Same(diff),
-        }]
+        vec![Delta { rows: wide, times: Stamps::Same(time), diffs: Stamps::Same(diff) }]
     };
     let rounds = [row(30_000, 0, 1), row(10_000, 4, 1), row(30_000, 8, -1)];
     let (rows, errors) = run(1, 1, &rounds, build(vec![0], vec![narrow]));

@@ -19,9 +19,13 @@ pub enum Output {
     /// A key or a value, as it stands in the state.
     Column(usize),
     /// The state of a count.
-    Count { accumulator: usize },
+    Count {
+        accumulator: usize,
+    },
     /// Whether a count is not 0.
-    Present { accumulator: usize },
+    Present {
+        accumulator: usize,
+    },
     Total {
         accumulator: usize,
         count: usize,
@@ -78,31 +82,13 @@ impl Results {
             Output::Column(column) => states.column(*column).clone(),
             Output::Count { accumulator } => state(*accumulator)[0].clone(),
             Output::Present { accumulator } => Arc::new(present(count(*accumulator))),
-            Output::Total {
-                accumulator,
-                count: counted,
-                to,
-            } => {
-                let outcome = total(
-                    layout.accumulators[*accumulator].0,
-                    state(*accumulator),
-                    count(*counted),
-                    to,
-                );
+            Output::Total { accumulator, count: counted, to } => {
+                let outcome = total(layout.accumulators[*accumulator].0, state(*accumulator), count(*counted), to);
                 errors.extend(outcome.errors);
                 outcome.values
             }
-            Output::Mean {
-                accumulator,
-                count: counted,
-                to,
-            } => {
-                let outcome = mean(
-                    layout.accumulators[*accumulator].0,
-                    state(*accumulator),
-                    count(*counted),
-                    to,
-                );
+            Output::Mean { accumulator, count: counted, to } => {
+                let outcome = mean(layout.accumulators[*accumulator].0, state(*accumulator), count(*counted), to);
                 errors.extend(outcome.errors);
                 outcome.values
             }
@@ -126,12 +112,7 @@ impl Results {
             if matches!(output, Output::Column(column) if *column < layout.keys) {
                 continue;
             }
-            let differ = differ(
-                &old_results.columns[number],
-                &old_rows,
-                &new_results.columns[number],
-                &new_rows,
-            );
+            let differ = differ(&old_results.columns[number], &old_rows, &new_results.columns[number], &new_rows);
             same.iter_mut().zip(differ).for_each(|(same, differ)| *same &= !differ);
         }
         for (same, (old_row, new_row)) in same.into_iter().zip(pairs) {
@@ -151,24 +132,12 @@ impl Changes {
         if !good.is_empty() {
             let rows = batch_of(&results.schema, columns, skip.len());
             let good: Vec<u32> = good.into_iter().map(|row| row as u32).collect();
-            let rows = if good.len() == rows.num_rows() {
-                rows
-            } else {
-                take_rows(&rows, &good)
-            };
-            self.rows.push(Delta {
-                rows,
-                times: Stamps::Same(time),
-                diffs: diffs.clone(),
-            });
+            let rows = if good.len() == rows.num_rows() { rows } else { take_rows(&rows, &good) };
+            self.rows.push(Delta { rows, times: Stamps::Same(time), diffs: diffs.clone() });
         }
         if !failed.is_empty() {
             let failed: Vec<Error> = failed.into_iter().map(|row| errors[&row].clone()).collect();
-            self.errors.push(Delta {
-                rows: error_rows(&failed),
-                times: Stamps::Same(time),
-                diffs,
-            });
+            self.errors.push(Delta { rows: error_rows(&failed), times: Stamps::Same(time), diffs });
         }
     }
 }

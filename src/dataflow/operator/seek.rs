@@ -17,9 +17,7 @@ fn last_hash(chunk: &ArrowChunk) -> u64 {
 pub fn seek(chunks: &[ArrowChunk], from: Position, hash: u64) -> Position {
     let chunk = gallop_by(chunks.len(), from.chunk, |chunk| last_hash(&chunks[chunk]) < hash);
     let start = if chunk == from.chunk { from.row } else { 0 };
-    let row = chunks
-        .get(chunk)
-        .map_or(0, |chunk| gallop(chunk.key_hashes(), start, hash));
+    let row = chunks.get(chunk).map_or(0, |chunk| gallop(chunk.key_hashes(), start, hash));
     Position { chunk, row }
 }
 
@@ -27,10 +25,7 @@ pub fn seek(chunks: &[ArrowChunk], from: Position, hash: u64) -> Position {
 pub fn seek_past(chunks: &[ArrowChunk], from: Position, hash: u64) -> Position {
     match hash.checked_add(1) {
         Some(next) => seek(chunks, from, next),
-        None => Position {
-            chunk: chunks.len(),
-            row: 0,
-        },
+        None => Position { chunk: chunks.len(), row: 0 },
     }
 }
 
@@ -42,10 +37,7 @@ pub fn rows_between(chunks: &[ArrowChunk], start: Position, end: Position) -> im
         (first..last).map(move |row| Position { chunk, row })
     };
     let lens: Vec<(usize, usize)> = chunks.iter().map(ArrowChunk::len).enumerate().collect();
-    let chunks = lens
-        .into_iter()
-        .skip(start.chunk)
-        .take((end.chunk + 1).saturating_sub(start.chunk));
+    let chunks = lens.into_iter().skip(start.chunk).take((end.chunk + 1).saturating_sub(start.chunk));
     chunks.flat_map(rows)
 }
 
@@ -65,11 +57,7 @@ fn gallop_by(len: usize, from: usize, is_below: impl Fn(usize) -> bool) -> usize
     let (mut start, mut end) = (start.min(len), (start + step - 1).min(len));
     while start < end {
         let middle = (start + end) / 2;
-        if is_below(middle) {
-            start = middle + 1
-        } else {
-            end = middle
-        }
+        if is_below(middle) { start = middle + 1 } else { end = middle }
     }
     start
 }
@@ -83,9 +71,7 @@ mod tests {
         let hashes: Vec<u64> = (0..100).map(|n| n / 3 * 2).collect();
         for from in 0..=hashes.len() {
             for hash in 0..70 {
-                let scanned = (from..hashes.len())
-                    .find(|&at| hashes[at] >= hash)
-                    .unwrap_or(hashes.len().max(from));
+                let scanned = (from..hashes.len()).find(|&at| hashes[at] >= hash).unwrap_or(hashes.len().max(from));
                 assert_eq!(gallop(&hashes, from, hash), scanned, "{hash} from {from}");
             }
         }

@@ -80,8 +80,5 @@ pub fn constant<'s>(scope: Scope<'s, Time>, delta: Delta, time: Time) -> Stream<
 
 /// The same rows, leaving as often as they entered.
 pub fn negate(rows: Stream<'_>) -> Stream<'_> {
-    each(rows, "negate", |delta| Delta {
-        diffs: delta.diffs.map(|diff| -diff),
-        ..delta
-    })
+    each(rows, "negate", |delta| Delta { diffs: delta.diffs.map(|diff| -diff), ..delta })
 }

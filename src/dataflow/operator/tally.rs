@@ -40,34 +40,14 @@ impl StateLayout {
             start..fields.len()
         };
         let state_fields = |accumulates: &Accumulates| -> Vec<Field> {
-            accumulates
-                .state_types()
-                .into_iter()
-                .map(|state| Field::new("state", state, false))
-                .collect()
+            accumulates.state_types().into_iter().map(|state| Field::new("state", state, false)).collect()
         };
-        let accumulators = accumulators
-            .iter()
-            .map(|each| (*each, add(state_fields(each))))
-            .collect();
+        let accumulators = accumulators.iter().map(|each| (*each, add(state_fields(each)))).collect();
         let value_fields = |defaults: &RecordBatch| -> Vec<Field> {
-            defaults
-                .schema()
-                .fields()
-                .iter()
-                .map(|field| Field::clone(field).with_nullable(true))
-                .collect()
+            defaults.schema().fields().iter().map(|field| Field::clone(field).with_nullable(true)).collect()
         };
-        let values = defaults
-            .into_iter()
-            .map(|defaults| (add(value_fields(&defaults)), defaults))
-            .collect();
-        StateLayout {
-            keys,
-            accumulators,
-            values,
-            schema: Arc::new(Schema::new(fields)),
-        }
+        let values = defaults.into_iter().map(|defaults| (add(value_fields(&defaults)), defaults)).collect();
+        StateLayout { keys, accumulators, values, schema: Arc::new(Schema::new(fields)) }
     }
 
     pub fn key_schema(&self) -> SchemaRef {
@@ -77,13 +57,7 @@ impl StateLayout {
     /// Keys, then the states of some accumulators.
     pub fn partial_schema(&self, slots: Range<usize>) -> SchemaRef {
         let states = slots.flat_map(|slot| self.schema.fields()[self.accumulators[slot].1.clone()].iter());
-        Arc::new(Schema::new(
-            self.schema.fields()[..self.keys]
-                .iter()
-                .chain(states)
-                .cloned()
-                .collect::<Vec<_>>(),
-        ))
+        Arc::new(Schema::new(self.schema.fields()[..self.keys].iter().chain(states).cloned().collect::<Vec<_>>()))
     }
 
     /// The schema of the first columns.
@@ -96,11 +70,7 @@ impl StateLayout {
 #[derive(Clone, Debug)]
 pub enum Contribution {
     /// Rows, whose key is at `keys`; `slots` are the accumulators from number `first` on.
-    Rows {
-        keys: Vec<usize>,
-        slots: Vec<Slot>,
-        first: usize,
-    },
+    Rows { keys: Vec<usize>, slots: Vec<Slot>, first: usize },
     /// What [`Tally::into_partial`] made of such rows before they came here.
     Partial { slots: Range<usize> },
     /// Keys and values: the row that enters has the values of its group from now on.
@@ -123,14 +93,9 @@ struct Values {
 
 impl Tally {
     pub fn new(layout: &StateLayout) -> Self {
-        let accumulators = layout
-            .accumulators
-            .iter()
-            .map(|(accumulates, _)| Accumulator::new(*accumulates));
-        let values = layout.values.iter().map(|(_, defaults)| Values {
-            batches: vec![defaults.clone()],
-            places: vec![],
-        });
+        let accumulators = layout.accumulators.iter().map(|(accumulates, _)| Accumulator::new(*accumulates));
+        let values =
+            layout.values.iter().map(|(_, defaults)| Values { batches: vec![defaults.clone()], places: vec![] });
         Tally {
             groups: Groups::new(&layout.key_schema()),
             accumulators: accumulators.collect(),
@@ -158,9 +123,7 @@ impl Tally {
             }
             Contribution::Partial { slots } => {
                 let mut columns = rows.columns();
-                let states = slots
-                    .clone()
-                    .map(|slot| self.accumulators[slot].accumulates().state_types().len());
+                let states = slots.clone().map(|slot| self.accumulators[slot].accumulates().state_types().len());
                 let states: Vec<usize> = states.collect();
                 let keys = columns.len() - states.iter().sum::<usize>();
                 let groups = self.number(&columns[..keys], rows);
@@ -188,12 +151,8 @@ impl Tally {
 
     fn resize(&mut self) {
         let groups = self.groups.len();
-        self.accumulators
-            .iter_mut()
-            .for_each(|accumulator| accumulator.resize(groups));
-        self.values
-            .iter_mut()
-            .for_each(|values| values.places.resize(groups, None));
+        self.accumulators.iter_mut().for_each(|accumulator| accumulator.resize(groups));
+        self.values.iter_mut().for_each(|values| values.places.resize(groups, None));
     }
 
     pub fn groups(&self) -> usize {
@@ -207,24 +166,15 @@ impl Tally {
         let mut columns = keys.columns().to_vec();
         columns.extend(slots.clone().flat_map(|slot| self.accumulators[slot].state()));
         let rows = batch_of(&layout.partial_schema(slots), columns, keys.num_rows());
-        if changed.len() == rows.num_rows() {
-            rows
-        } else {
-            take_rows(&rows, &changed)
-        }
+        if changed.len() == rows.num_rows() { rows } else { take_rows(&rows, &changed) }
     }
 
     /// The groups for which anything is left after adding up.
     pub fn changed(&self) -> Vec<u32> {
         let mut marks = vec![false; self.groups.len()];
-        self.accumulators
-            .iter()
-            .for_each(|accumulator| accumulator.mark_nonzero(&mut marks));
+        self.accumulators.iter().for_each(|accumulator| accumulator.mark_nonzero(&mut marks));
         for values in &self.values {
-            marks
-                .iter_mut()
-                .zip(&values.places)
-                .for_each(|(mark, place)| *mark |= place.is_some());
+            marks.iter_mut().zip(&values.places).for_each(|(mark, place)| *mark |= place.is_some());
         }
         (0..marks.len() as u32).filter(|&group| marks[group as usize]).collect()
     }
@@ -232,11 +182,7 @@ impl Tally {
     /// The tally as columns, one row per group.
     pub fn finish(self) -> Tallied {
         let states = self.accumulators.iter().map(Accumulator::state).collect();
-        Tallied {
-            keys: self.groups.into_rows(),
-            states,
-            values: self.values.into_iter().map(GivenValues).collect(),
-        }
+        Tallied { keys: self.groups.into_rows(), states, values: self.values.into_iter().map(GivenValues).collect() }
     }
 }
 
@@ -281,8 +227,6 @@ impl GivenValues {
             (None, None) => (0, 0),
         };
         let picks: Vec<(usize, usize)> = groups.iter().zip(old).map(pick).collect();
-        (0..width)
-            .map(|column| interleave_column(&sources, column, &picks))
-            .collect()
+        (0..width).map(|column| interleave_column(&sources, column, &picks)).collect()
     }
 }

@@ -40,24 +40,13 @@ pub fn top_k<'s>(
     let (key, output) = (keys.to_vec(), schema.clone());
     let logic = move |slice: &Slice| first_rows(slice, &key, window, &output);
     let (rows, _no_errors) = changed("top k", arranged, Box::new(logic), context);
-    Collection {
-        rows,
-        errors: input.errors,
-        schema: schema.clone(),
-    }
+    Collection { rows, errors: input.errors, schema: schema.clone() }
 }
 
 fn first_rows(slice: &Slice, key: &[usize], window: Window, schema: &SchemaRef) -> Changes {
-    let wanted = window
-        .limit
-        .map_or(u64::MAX, |limit| limit.saturating_add(window.offset));
+    let wanted = window.limit.map_or(u64::MAX, |limit| limit.saturating_add(window.offset));
     let mut matcher = KeyMatcher::new(&slice.keys, key, slice.batches.len());
-    let mut out = Rows {
-        rows: Gather::new(&slice.batches),
-        numbers: vec![],
-        times: vec![],
-        diffs: vec![],
-    };
+    let mut out = Rows { rows: Gather::new(&slice.batches), numbers: vec![], times: vec![], diffs: vec![] };
     for number in 0..slice.changes.len() {
         let heads = Heads::read(slice, &mut matcher, number, End::First, wanted, |_| true);
         for (pair, &time) in heads.heads.windows(2).zip(&slice.changes[number].times) {
@@ -103,15 +92,9 @@ impl Rows<'_> {
     /// Gives what differs in the number of copies. Rows have ascending numbers.
     fn give_copies(&mut self, rows: &[RowAt], old: &[(usize, u64)], new: &[(usize, u64)], time: Time) {
         let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
-        while let Some(row) = [old.peek(), new.peek()]
-            .into_iter()
-            .flatten()
-            .map(|(row, _)| *row)
-            .min()
-        {
+        while let Some(row) = [old.peek(), new.peek()].into_iter().flatten().map(|(row, _)| *row).min() {
             let copies = |head: &mut std::iter::Peekable<std::slice::Iter<(usize, u64)>>| {
-                head.next_if(|(next, _)| *next == row)
-                    .map_or(0, |(_, copies)| *copies as Diff)
+                head.next_if(|(next, _)| *next == row).map_or(0, |(_, copies)| *copies as Diff)
             };
             let diff = copies(&mut new) - copies(&mut old);
             if diff != 0 {
@@ -148,14 +131,7 @@ impl Rows<'_> {
             columns.push(Arc::new(Int64Array::from(self.numbers)));
         }
         let rows = batch_of(schema, columns, self.times.len());
-        let delta = Delta {
-            rows,
-            times: Stamps::of(self.times),
-            diffs: Stamps::of(self.diffs),
-        };
-        Changes {
-            rows: vec![delta],
-            errors: vec![],
-        }
+        let delta = Delta { rows, times: Stamps::of(self.times), diffs: Stamps::of(self.diffs) };
+        Changes { rows: vec![delta], errors: vec![] }
     }
 }

@@ -11,26 +11,12 @@ use super::{Window, top_k};
 use crate::dataflow::plan::SortKey;
 use crate::dataflow::test_data::Row;
 
-const BY_B: SortKey = SortKey {
-    column: 2,
-    descending: true,
-    nulls_first: false,
-};
-const BY_A: SortKey = SortKey {
-    column: 1,
-    descending: false,
-    nulls_first: true,
-};
+const BY_B: SortKey = SortKey { column: 2, descending: true, nulls_first: false };
+const BY_A: SortKey = SortKey { column: 1, descending: false, nulls_first: true };
 
 fn build(keys: Vec<usize>, order: Vec<SortKey>, window: Window) -> Build {
-    let fields = schema()
-        .fields()
-        .iter()
-        .map(|field| Field::clone(field))
-        .collect::<Vec<_>>();
-    let number = window
-        .row_number
-        .then(|| Field::new("row_number", DataType::Int64, false));
+    let fields = schema().fields().iter().map(|field| Field::clone(field)).collect::<Vec<_>>();
+    let number = window.row_number.then(|| Field::new("row_number", DataType::Int64, false));
     let schema = Arc::new(Schema::new(fields.into_iter().chain(number).collect::<Vec<_>>()));
     Arc::new(move |input, context| top_k(input, &keys, &order, window, &schema, context))
 }
@@ -51,16 +37,9 @@ fn compare(left: &Row, right: &Row, key: &SortKey) -> Ordering {
 fn naive(keys: &[usize], order: &[SortKey], window: Window, rows: &[Row]) -> Vec<Row> {
     let mut groups: BTreeMap<Row, Vec<Row>> = BTreeMap::new();
     for row in rows {
-        groups
-            .entry(keys.iter().map(|&key| row[key].clone()).collect())
-            .or_default()
-            .push(row.clone());
+        groups.entry(keys.iter().map(|&key| row[key].clone()).collect()).or_default().push(row.clone());
     }
-    let ties = (0..6).map(|column| SortKey {
-        column,
-        descending: false,
-        nulls_first: false,
-    });
+    let ties = (0..6).map(|column| SortKey { column, descending: false, nulls_first: false });
     let order: Vec<SortKey> = order.iter().copied().chain(ties).collect();
     let mut wanted = vec![];
     for mut group in groups.into_values() {
@@ -78,17 +57,9 @@ fn naive(keys: &[usize], order: &[SortKey], window: Window, rows: &[Row]) -> Vec
 }
 
 fn check_top_k(keys: &[usize], order: &[SortKey], offset: u64, limit: Option<u64>, row_number: bool) {
-    let window = Window {
-        offset,
-        limit,
-        row_number,
-    };
+    let window = Window { offset, limit, row_number };
     let naive = |rows: &[Row]| naive(keys, order, window, rows);
-    check(
-        &format!("{window:?}"),
-        build(keys.to_vec(), order.to_vec(), window),
-        naive,
-    );
+    check(&format!("{window:?}"), build(keys.to_vec(), order.to_vec(), window), naive);
 }
 
 #[test]

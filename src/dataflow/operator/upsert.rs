@@ -35,11 +35,7 @@ pub fn upsert<'s>(rows: Stream<'s>, layout: &Arc<Layout>, name: &str) -> Arrange
     let scope = rows.scope();
     let layout = layout.clone();
     let key = layout.key.clone();
-    let rows = if scope.peers() > 1 {
-        last_of_turn(rows, key.clone())
-    } else {
-        rows
-    };
+    let rows = if scope.peers() > 1 { last_of_turn(rows, key.clone()) } else { rows };
     // The exchange looks at the key columns alone, which are the same with and without the last two.
     let pact = by_key(&layout);
     let mut reader = None;
@@ -47,21 +43,11 @@ pub fn upsert<'s>(rows: Stream<'s>, layout: &Arc<Layout>, name: &str) -> Arrange
         let activator = scope.activator_for(info.address.clone());
         let ledger = Ledger::new(layout.clone(), scope, info);
         reader = Some(ledger.trace());
-        let mut upserting = Upserting {
-            ledger,
-            key,
-            latest: BTreeMap::new(),
-            retirement: None,
-        };
+        let mut upserting = Upserting { ledger, key, latest: BTreeMap::new(), retirement: None };
         move |(input, frontier), output| {
             input.for_each(|capability, delta| {
                 for_each_time(std::mem::take(delta), |time, rows, _| {
-                    let fresh = || {
-                        (
-                            capability.delayed(&time, 0),
-                            Latest::new(&upserting.key, &rows.schema()),
-                        )
-                    };
+                    let fresh = || (capability.delayed(&time, 0), Latest::new(&upserting.key, &rows.schema()));
                     upserting.latest.entry(time).or_insert_with(fresh).1.add(rows);
                 });
             });
@@ -73,10 +59,7 @@ pub fn upsert<'s>(rows: Stream<'s>, layout: &Arc<Layout>, name: &str) -> Arrange
             }
         }
     });
-    ArrangedStream {
-        stream,
-        trace: reader.expect("the operator was built"),
-    }
+    ArrangedStream { stream, trace: reader.expect("the operator was built") }
 }
 
 /// The last row per key of what arrives together, so that less travels.
@@ -109,12 +92,7 @@ struct Latest {
 impl Latest {
     fn new(key: &[usize], schema: &SchemaRef) -> Self {
         let keys: SchemaRef = Arc::new(schema.project(key).expect("key columns are columns"));
-        Latest {
-            key: key.to_vec(),
-            groups: Groups::new(&keys),
-            batches: vec![],
-            places: vec![],
-        }
+        Latest { key: key.to_vec(), groups: Groups::new(&keys), batches: vec![], places: vec![] }
     }
 
     fn add(&mut self, rows: &RecordBatch) {
@@ -135,11 +113,7 @@ impl Latest {
     fn finish(self) -> (RecordBatch, RecordBatch) {
         let sources: Vec<&RecordBatch> = self.batches.iter().collect();
         let picks: Vec<(usize, usize)> = self.places.iter().map(|(_, place)| *place).collect();
-        let rows = batch_of(
-            &self.batches[0].schema(),
-            interleave_columns(&sources, &picks),
-            picks.len(),
-        );
+        let rows = batch_of(&self.batches[0].schema(), interleave_columns(&sources, &picks), picks.len());
         (self.groups.into_rows(), rows)
     }
 }
@@ -174,11 +148,7 @@ impl Upserting {
     ) -> bool {
         for _ in 0..SLICES_PER_TURN {
             if self.retirement.is_none() {
-                let Some(next) = self
-                    .latest
-                    .first_entry()
-                    .filter(|next| !frontier.less_equal(next.key()))
-                else {
+                let Some(next) = self.latest.first_entry().filter(|next| !frontier.less_equal(next.key())) else {
                     self.ledger.seal(frontier.clone());
                     self.ledger.exert();
                     return true;
@@ -208,17 +178,7 @@ impl Retirement {
         let hashes = ledger.layout().key_hashes(&rows);
         let mut order: Vec<u32> = (0..hashes.len() as u32).collect();
         order.sort_unstable_by_key(|&key| hashes[key as usize]);
-        Retirement {
-            time,
-            capability,
-            keys,
-            rows,
-            hashes,
-            order,
-            position: 0,
-            batches,
-            changes: VecDeque::new(),
-        }
+        Retirement { time, capability, keys, rows, hashes, order, position: 0, batches, changes: VecDeque::new() }
     }
 
     /// Applies the next keys. A slice ends between hashes, so that what slices write is sorted.

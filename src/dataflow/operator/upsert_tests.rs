@@ -18,34 +18,21 @@ const ROUNDS: u64 = 9;
 /// `b` is the sequence, and rows whose text is `x` are tombstones.
 fn build() -> Build {
     Arc::new(|input, context| {
-        let stamps = [
-            Field::new("tombstone", DataType::Boolean, false),
-            Field::new("sequence", DataType::Int64, false),
-        ];
-        let fields = test_data::schema()
-            .fields()
-            .iter()
-            .map(|field| Field::clone(field))
-            .chain(stamps)
-            .collect::<Vec<_>>();
+        let stamps =
+            [Field::new("tombstone", DataType::Boolean, false), Field::new("sequence", DataType::Int64, false)];
+        let fields =
+            test_data::schema().fields().iter().map(|field| Field::clone(field)).chain(stamps).collect::<Vec<_>>();
         let schema: SchemaRef = Arc::new(Schema::new(fields));
         let rows = stateless::each(input.rows, "records", move |delta| {
             let column = |column: usize| delta.rows.column(column).clone();
             let tombstone: BooleanArray = texts(&delta.rows).map(|text| Some(text == "x")).collect();
             let columns: Vec<ArrayRef> = vec![column(0), column(1), column(2), Arc::new(tombstone), column(2)];
-            Delta {
-                rows: RecordBatch::try_new(schema.clone(), columns).unwrap(),
-                ..delta
-            }
+            Delta { rows: RecordBatch::try_new(schema.clone(), columns).unwrap(), ..delta }
         });
         // The key need not come first.
         let layout = Layout::hashed(test_data::schema(), vec![0], context.hash_seed);
         let arranged = upsert(rows, &layout, "upsert");
-        Collection {
-            rows: flatten::flatten(arranged, context),
-            errors: input.errors,
-            schema: test_data::schema(),
-        }
+        Collection { rows: flatten::flatten(arranged, context), errors: input.errors, schema: test_data::schema() }
     })
 }
 
@@ -86,10 +73,7 @@ fn naive(records: &[Delta], time: Time) -> Vec<Row> {
             }
         }
     }
-    last.into_values()
-        .map(|(_, row)| row)
-        .filter(|row| row[1].as_deref() != Some("x"))
-        .collect()
+    last.into_values().map(|(_, row)| row).filter(|row| row[1].as_deref() != Some("x")).collect()
 }
 
 #[test]
@@ -102,10 +86,7 @@ fn the_last_record_of_a_key_is_its_row() {
                 let records: Vec<Delta> = rounds.into_iter().flatten().collect();
                 for time in 0..ROUNDS * ROUND {
                     let (given, wanted) = (multiset_at(&rows, time), multiset(naive(&records, time)));
-                    assert_eq!(
-                        given, wanted,
-                        "at {time}, {workers} workers, seed {seed}, hashes {hash_seed}"
-                    );
+                    assert_eq!(given, wanted, "at {time}, {workers} workers, seed {seed}, hashes {hash_seed}");
                 }
             }
         }

@@ -49,9 +49,11 @@ impl Lookup {
             let values = names.clone().map(|name| filters.iter().find_map(|filter| fixed(filter, name)));
             let values: Vec<Vec<ScalarValue>> = values.collect::<Option<_>>()?;
             let columns = combinations(&values)?.ok()?;
-            let same_types = arrangement.key.iter().zip(&columns).all(|(&key, values)| {
-                *values.data_type() == self.relation.columns[key].sql_type.arrow()
-            });
+            let same_types = arrangement
+                .key
+                .iter()
+                .zip(&columns)
+                .all(|(&key, values)| *values.data_type() == self.relation.columns[key].sql_type.arrow());
             if arrangement.key.is_empty() || !same_types {
                 return None;
             }
@@ -75,8 +77,12 @@ fn fixed(filter: &Expr, name: &str) -> Option<Vec<ScalarValue>> {
         _ => None,
     };
     match filter {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if is_column(left) => Some(vec![literal(right)?]),
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if is_column(right) => Some(vec![literal(left)?]),
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if is_column(left) => {
+            Some(vec![literal(right)?])
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if is_column(right) => {
+            Some(vec![literal(left)?])
+        }
         Expr::InList(InList { expr, list, negated: false }) if is_column(expr) => {
             let mut values: Vec<ScalarValue> = list.iter().map(literal).collect::<Option<_>>()?;
             let mut seen = std::collections::HashSet::new();

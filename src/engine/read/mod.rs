@@ -54,7 +54,10 @@ pub async fn collect(session: &mut Session, planned: &Planned) -> Result<Vec<Rec
 }
 
 /// The physical plan of a query over what its relations hold at the transaction's time.
-pub async fn physical_plan(session: &mut Session, planned: &Planned) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)> {
+pub async fn physical_plan(
+    session: &mut Session,
+    planned: &Planned,
+) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)> {
     choose_time(session, planned);
     let mut providers = BTreeMap::new();
     for reference in &planned.reads {
@@ -344,4 +347,3 @@ fn tokio_stream<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> impl futures:
         Some((next, receiver))
     })
 }
-

@@ -152,7 +152,8 @@ impl ExecutionPlan for ScanExec {
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let rows = (self.parts[partition])();
         let (projection, schema) = (self.projection.clone(), self.schema.clone());
-        let projected = rows.map(move |batch| project(batch.map_err(DataFusionError::from)?, projection.as_deref(), &schema));
+        let projected =
+            rows.map(move |batch| project(batch.map_err(DataFusionError::from)?, projection.as_deref(), &schema));
         let stream = RecordBatchStreamAdapter::new(self.schema.clone(), projected);
         Ok(make_cooperative(Box::pin(stream)))
     }

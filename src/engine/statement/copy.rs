@@ -77,7 +77,8 @@ pub async fn rows(session: &mut Session, copy: &mut CopyIn, fields: RecordBatch,
 
 /// A parse error with the line of the first value that does not parse.
 fn locate(error: Error, field: &ArrayRef, column: &crate::types::Column, style: &TextStyle, first_line: u64) -> Error {
-    let bad = (0..field.len()).find(|&row| text::parse(field.slice(row, 1).as_string(), &column.sql_type, style).is_err());
+    let bad =
+        (0..field.len()).find(|&row| text::parse(field.slice(row, 1).as_string(), &column.sql_type, style).is_err());
     let line = first_line + bad.unwrap_or(0) as u64;
     error.with_detail(format!("COPY line {line}, column {}.", column.name))
 }
@@ -90,7 +91,10 @@ fn options(said: &Said) -> Result<CopyOptions> {
         CopyFormat::Csv => (b',', ""),
     };
     if format == CopyFormat::Text && (said.quote.is_some() || said.escape.is_some()) {
-        return Err(Error::new(SqlState::FEATURE_NOT_SUPPORTED, "COPY quote and escape are available only in CSV mode"));
+        return Err(Error::new(
+            SqlState::FEATURE_NOT_SUPPORTED,
+            "COPY quote and escape are available only in CSV mode",
+        ));
     }
     let quote = said.quote.unwrap_or(b'"');
     Ok(CopyOptions {

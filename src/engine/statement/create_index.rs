@@ -31,9 +31,9 @@ pub fn index(session: &mut Session, create: &CreateIndex, text: &str) -> Result<
     let mut columns = Vec::with_capacity(create.columns.len());
     for name in &create.columns {
         let place = relation.position(name);
-        columns.push(place.ok_or_else(|| {
-            Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist"))
-        })?);
+        columns.push(
+            place.ok_or_else(|| Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist")))?,
+        );
     }
     let name = match &create.name {
         Some(name) => name.clone(),

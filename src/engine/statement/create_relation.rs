@@ -41,7 +41,13 @@ pub async fn table(session: &mut Session, create: &CreateTable, text: &str) -> R
 }
 
 /// CREATE TABLE AS: the table has the columns of the query, all nullable, and its rows unless WITH NO DATA was said.
-async fn table_as(session: &mut Session, create: &CreateTable, schema: &str, query: &TableQuery, text: &str) -> Result<Outcome> {
+async fn table_as(
+    session: &mut Session,
+    create: &CreateTable,
+    schema: &str,
+    query: &TableQuery,
+    text: &str,
+) -> Result<Outcome> {
     let planned = session.plan(|planner| planner.view(&query.query, &query.columns))?;
     let mut relation = Relation::new(planned.columns.columns.clone());
     relation.columns.iter_mut().for_each(|column| column.nullable = true);

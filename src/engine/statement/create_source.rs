@@ -18,7 +18,9 @@ pub fn connection(session: &mut Session, create: &CreateConnection, text: &str) 
     let options = texts(&create.options)?;
     if create.kind != "kafka" {
         let message = format!("connections to {} are not supported", create.kind.to_uppercase());
-        return Err(Error::unsupported(message).with_hint("Write CREATE CONNECTION name TO KAFKA (BROKER 'host:port')."));
+        return Err(
+            Error::unsupported(message).with_hint("Write CREATE CONNECTION name TO KAFKA (BROKER 'host:port').")
+        );
     }
     let transaction = session.transaction();
     if create.if_not_exists && transaction.catalog.connection(Some(&schema), name, &[]).is_some() {
@@ -167,4 +169,3 @@ fn include(include: &statement::Include) -> Result<Include> {
     };
     Ok(Include { what, name: Some(include.name.clone()) })
 }
-

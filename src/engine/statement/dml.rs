@@ -84,17 +84,29 @@ pub async fn truncate(session: &mut Session, names: &[Name]) -> Result<Outcome> 
     Ok(Outcome::done("TRUNCATE TABLE"))
 }
 
-pub fn describe_insert(session: &mut Session, insert: &ast::Insert, declared: &[Option<SqlType>]) -> Result<Description> {
+pub fn describe_insert(
+    session: &mut Session,
+    insert: &ast::Insert,
+    declared: &[Option<SqlType>],
+) -> Result<Description> {
     let plan = session.plan(|planner| planner.insert(insert, declared))?;
     Ok(description(plan.rows, plan.returning))
 }
 
-pub fn describe_update(session: &mut Session, update: &ast::Update, declared: &[Option<SqlType>]) -> Result<Description> {
+pub fn describe_update(
+    session: &mut Session,
+    update: &ast::Update,
+    declared: &[Option<SqlType>],
+) -> Result<Description> {
     let plan = session.plan(|planner| planner.update(update, declared))?;
     Ok(description(plan.rows, plan.returning))
 }
 
-pub fn describe_delete(session: &mut Session, delete: &ast::Delete, declared: &[Option<SqlType>]) -> Result<Description> {
+pub fn describe_delete(
+    session: &mut Session,
+    delete: &ast::Delete,
+    declared: &[Option<SqlType>],
+) -> Result<Description> {
     let plan = session.plan(|planner| planner.delete(delete, declared))?;
     Ok(description(plan.rows, plan.returning))
 }

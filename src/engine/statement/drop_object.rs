@@ -96,7 +96,9 @@ fn own_parts(catalog: &Catalog, id: ObjectId) -> Vec<ObjectId> {
     let is_part = |entry: &&Entry| match &entry.item {
         Item::SourceRelation(part) => part.source == id,
         Item::Index(index) => index.on == id,
-        Item::Schema(_) => catalog.get(id).is_some_and(|owner| matches!(&owner.item, Item::Source(source) if source.relation.is_none()) && entry.schema == owner.name),
+        Item::Schema(_) => catalog.get(id).is_some_and(|owner| {
+            matches!(&owner.item, Item::Source(source) if source.relation.is_none()) && entry.schema == owner.name
+        }),
         _ => false,
     };
     catalog.entries().filter(is_part).map(|entry| entry.id).chain([id]).collect()

@@ -30,7 +30,12 @@ pub fn describe() -> Description {
     Description { parameters: vec![], columns: Some(columns) }
 }
 
-async fn of_statement(session: &mut Session, explain: &Explain, statement: &Statement, parameters: &[ScalarValue]) -> Result<String> {
+async fn of_statement(
+    session: &mut Session,
+    explain: &Explain,
+    statement: &Statement,
+    parameters: &[ScalarValue],
+) -> Result<String> {
     let types = parameter_types(parameters);
     let planned = match &statement.command {
         Command::Query(query) => super::query::plan(session, query, &types)?.bind(parameters)?,

@@ -67,7 +67,11 @@ pub(super) async fn run(session: &mut Session, statement: &Statement, parameters
 }
 
 /// Plans a statement to learn what it takes and gives. `declared` holds the parameter types that the client gave.
-pub(super) fn describe(session: &mut Session, statement: &Statement, declared: &[Option<SqlType>]) -> Result<Description> {
+pub(super) fn describe(
+    session: &mut Session,
+    statement: &Statement,
+    declared: &[Option<SqlType>],
+) -> Result<Description> {
     let alone = !session.has_transaction();
     let description = describe_command(session, statement, declared);
     if alone {

@@ -25,9 +25,8 @@ pub async fn execute(session: &mut Session, name: &str, arguments: &[ast::Expr])
         return Err(Error::new(SqlState::SYNTAX_ERROR, message).with_detail(detail));
     }
     let pairs = arguments.iter().zip(types);
-    let values: Vec<ScalarValue> = session.plan(|planner| {
-        pairs.map(|(argument, sql_type)| planner.constant(argument, Some(sql_type))).collect()
-    })?;
+    let values: Vec<ScalarValue> = session
+        .plan(|planner| pairs.map(|(argument, sql_type)| planner.constant(argument, Some(sql_type))).collect())?;
     match &prepared.statement {
         Some(statement) => super::run(session, statement, &values).await,
         None => Ok(Outcome::Empty),

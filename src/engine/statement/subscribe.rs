@@ -20,8 +20,8 @@ use crate::engine::outcome::{Description, Outcome, RowStream};
 use crate::engine::read;
 use crate::engine::session::Session;
 use crate::engine::timeline::Hold;
-use crate::sql::statement::{Subscribe, SubscribeTo};
 use crate::sql;
+use crate::sql::statement::{Subscribe, SubscribeTo};
 use crate::types::{Column, Delta, Error, ObjectId, Relation, Result, SqlState, SqlType, Time};
 
 /// Batches of changes that a subscriber may be behind before it is given up (53400).

@@ -42,9 +42,17 @@ pub const TABLE: &[SystemRelation] = &[
     ),
     empty(
         "pg_description",
-        &[("objoid", One(SqlType::Oid)), ("classoid", One(SqlType::Oid)), ("objsubid", One(SqlType::Int4)), ("description", One(SqlType::Text))],
+        &[
+            ("objoid", One(SqlType::Oid)),
+            ("classoid", One(SqlType::Oid)),
+            ("objsubid", One(SqlType::Int4)),
+            ("description", One(SqlType::Text)),
+        ],
     ),
-    empty("pg_shdescription", &[("objoid", One(SqlType::Oid)), ("classoid", One(SqlType::Oid)), ("description", One(SqlType::Text))]),
+    empty(
+        "pg_shdescription",
+        &[("objoid", One(SqlType::Oid)), ("classoid", One(SqlType::Oid)), ("description", One(SqlType::Text))],
+    ),
     empty(
         "pg_inherits",
         &[
@@ -98,7 +106,10 @@ pub const TABLE: &[SystemRelation] = &[
             ("prattrs", Many(SqlType::Int2)),
         ],
     ),
-    empty("pg_publication_namespace", &[("oid", One(SqlType::Oid)), ("pnpubid", One(SqlType::Oid)), ("pnnspid", One(SqlType::Oid))]),
+    empty(
+        "pg_publication_namespace",
+        &[("oid", One(SqlType::Oid)), ("pnpubid", One(SqlType::Oid)), ("pnnspid", One(SqlType::Oid))],
+    ),
     empty(
         "pg_trigger",
         &[
@@ -169,8 +180,17 @@ pub const TABLE: &[SystemRelation] = &[
             ("deptype", One(SqlType::InternalChar)),
         ],
     ),
-    empty("pg_foreign_table", &[("ftrelid", One(SqlType::Oid)), ("ftserver", One(SqlType::Oid)), ("ftoptions", Many(SqlType::Text))]),
-    empty("pg_foreign_server", &[("oid", One(SqlType::Oid)), ("srvname", One(SqlType::Name)), ("srvoptions", Many(SqlType::Text))]),
-    empty("pg_auth_members", &[("roleid", One(SqlType::Oid)), ("member", One(SqlType::Oid)), ("admin_option", One(SqlType::Bool))]),
+    empty(
+        "pg_foreign_table",
+        &[("ftrelid", One(SqlType::Oid)), ("ftserver", One(SqlType::Oid)), ("ftoptions", Many(SqlType::Text))],
+    ),
+    empty(
+        "pg_foreign_server",
+        &[("oid", One(SqlType::Oid)), ("srvname", One(SqlType::Name)), ("srvoptions", Many(SqlType::Text))],
+    ),
+    empty(
+        "pg_auth_members",
+        &[("roleid", One(SqlType::Oid)), ("member", One(SqlType::Oid)), ("admin_option", One(SqlType::Bool))],
+    ),
     empty("pg_sequence", &[("seqrelid", One(SqlType::Oid)), ("seqtypid", One(SqlType::Oid))]),
 ];

@@ -149,7 +149,8 @@ fn entry<'a>(catalog: &'a Catalog, arguments: &[ScalarValue]) -> Option<&'a Entr
 
 /// In the schemas that are searched by default.
 fn is_visible(catalog: &Catalog, arguments: &[ScalarValue]) -> bool {
-    entry(catalog, arguments).is_some_and(|entry| entry.schema == crate::catalog::DEFAULT_SCHEMA && relkind(&entry.item).is_some())
+    entry(catalog, arguments)
+        .is_some_and(|entry| entry.schema == crate::catalog::DEFAULT_SCHEMA && relkind(&entry.item).is_some())
 }
 
 /// `format_type(oid, typmod)`.

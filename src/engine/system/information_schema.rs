@@ -2,8 +2,8 @@
 
 use datafusion::common::ScalarValue;
 
-use super::pg_class::{OWNER_NAME, relkind};
 use super::Kind::One;
+use super::pg_class::{OWNER_NAME, relkind};
 use super::{SystemRelation, int4, null_text, text};
 use crate::catalog::{DATABASE, Entry, Item};
 use crate::engine::session::Session;
@@ -13,7 +13,11 @@ pub const TABLE: &[SystemRelation] = &[
     SystemRelation {
         schema: "information_schema",
         name: "schemata",
-        columns: &[("catalog_name", One(SqlType::Text)), ("schema_name", One(SqlType::Text)), ("schema_owner", One(SqlType::Text))],
+        columns: &[
+            ("catalog_name", One(SqlType::Text)),
+            ("schema_name", One(SqlType::Text)),
+            ("schema_owner", One(SqlType::Text)),
+        ],
         rows: schemata,
     },
     SystemRelation {

@@ -45,7 +45,8 @@ pub struct SystemRelation {
 }
 
 /// Every table of relations.
-const TABLES: &[&[SystemRelation]] = &[millrace::TABLE, pg_class::TABLE, pg_type::TABLE, information_schema::TABLE, empty::TABLE];
+const TABLES: &[&[SystemRelation]] =
+    &[millrace::TABLE, pg_class::TABLE, pg_type::TABLE, information_schema::TABLE, empty::TABLE];
 
 /// What the planner asks: the columns of relations, and functions over one state of the catalog.
 #[derive(Clone)]

@@ -21,7 +21,12 @@ pub const TABLE: &[SystemRelation] = &[
     SystemRelation {
         schema: "pg_catalog",
         name: "pg_namespace",
-        columns: &[("oid", One(SqlType::Oid)), ("nspname", One(SqlType::Name)), ("nspowner", One(SqlType::Oid)), ("nspacl", Many(SqlType::Text))],
+        columns: &[
+            ("oid", One(SqlType::Oid)),
+            ("nspname", One(SqlType::Name)),
+            ("nspowner", One(SqlType::Oid)),
+            ("nspacl", Many(SqlType::Text)),
+        ],
         rows: namespaces,
     },
     SystemRelation {
@@ -93,7 +98,12 @@ pub const TABLE: &[SystemRelation] = &[
     SystemRelation {
         schema: "pg_catalog",
         name: "pg_attrdef",
-        columns: &[("oid", One(SqlType::Oid)), ("adrelid", One(SqlType::Oid)), ("adnum", One(SqlType::Int2)), ("adbin", One(SqlType::Text))],
+        columns: &[
+            ("oid", One(SqlType::Oid)),
+            ("adrelid", One(SqlType::Oid)),
+            ("adnum", One(SqlType::Int2)),
+            ("adbin", One(SqlType::Text)),
+        ],
         rows: defaults,
     },
     SystemRelation {
@@ -167,7 +177,8 @@ type Rows = Result<Vec<Vec<ScalarValue>>>;
 pub const OWNER_NAME: &str = "millrace";
 
 fn namespaces(session: &mut Session) -> Rows {
-    let built_in = [(PG_CATALOG, "pg_catalog"), (INFORMATION_SCHEMA, "information_schema"), (MILLRACE_SCHEMA, "millrace")];
+    let built_in =
+        [(PG_CATALOG, "pg_catalog"), (INFORMATION_SCHEMA, "information_schema"), (MILLRACE_SCHEMA, "millrace")];
     let catalog = session.transaction().catalog.clone();
     let own = catalog.entries().filter(|entry| matches!(entry.item, Item::Schema(_)));
     let own = own.map(|entry| (entry.oid, entry.schema.as_str()));
@@ -267,7 +278,8 @@ fn attributes(session: &mut Session) -> Rows {
         };
         for (place, column) in columns_of(&catalog, entry).columns.iter().enumerate() {
             let has_default = defaults.get(place).is_some_and(Option::is_some);
-            let collation = if matches!(column.sql_type, SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_)) { 100 } else { 0 };
+            let collation =
+                if matches!(column.sql_type, SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_)) { 100 } else { 0 };
             rows.push(vec![
                 oid(entry.oid),
                 name(&column.name),

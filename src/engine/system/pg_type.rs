@@ -2,8 +2,8 @@
 
 use datafusion::common::ScalarValue;
 
-use super::pg_class::{OWNER, OWNER_NAME, PG_CATALOG};
 use super::Kind::{Many, One};
+use super::pg_class::{OWNER, OWNER_NAME, PG_CATALOG};
 use super::{SystemRelation, boolean, char, int2, int4, name, null_text, oid, text};
 use crate::catalog::DATABASE;
 use crate::engine::session::Session;
@@ -136,7 +136,12 @@ pub const TABLE: &[SystemRelation] = &[
     SystemRelation {
         schema: "pg_catalog",
         name: "pg_tablespace",
-        columns: &[("oid", One(SqlType::Oid)), ("spcname", One(SqlType::Name)), ("spcowner", One(SqlType::Oid)), ("spcacl", Many(SqlType::Text))],
+        columns: &[
+            ("oid", One(SqlType::Oid)),
+            ("spcname", One(SqlType::Name)),
+            ("spcowner", One(SqlType::Oid)),
+            ("spcacl", Many(SqlType::Text)),
+        ],
         rows: tablespaces,
     },
 ];
@@ -189,7 +194,15 @@ fn types(_: &mut Session) -> Rows {
     Ok(rows)
 }
 
-fn type_row(id: u32, type_name: &str, len: i16, kind: char, category: char, element: u32, array: u32) -> Vec<ScalarValue> {
+fn type_row(
+    id: u32,
+    type_name: &str,
+    len: i16,
+    kind: char,
+    category: char,
+    element: u32,
+    array: u32,
+) -> Vec<ScalarValue> {
     let preferred = matches!(type_name, "bool" | "float8" | "text" | "timestamptz" | "interval" | "oid");
     let collated = matches!(type_name, "text" | "varchar" | "bpchar" | "name");
     vec![
@@ -254,7 +267,17 @@ fn access_methods(_: &mut Session) -> Rows {
 fn collations(_: &mut Session) -> Rows {
     let row = |(id, collation)| {
         let locale = || text("C");
-        vec![oid(id), name(collation), oid(PG_CATALOG), oid(OWNER), char('c'), boolean(true), int4(-1), locale(), locale()]
+        vec![
+            oid(id),
+            name(collation),
+            oid(PG_CATALOG),
+            oid(OWNER),
+            char('c'),
+            boolean(true),
+            int4(-1),
+            locale(),
+            locale(),
+        ]
     };
     Ok([(DEFAULT_COLLATION, "default"), (C_COLLATION, "C")].into_iter().map(row).collect())
 }

@@ -137,10 +137,7 @@ fn unescape(raw: &[u8], out: &mut Vec<u8>) {
 
 /// The number that up to `count_max` digits make (its low byte), and how many they are.
 fn digits(bytes: &[u8], base: u32, count_max: usize) -> (u8, usize) {
-    let values = bytes
-        .iter()
-        .take(count_max)
-        .map_while(|&byte| char::from(byte).to_digit(base));
+    let values = bytes.iter().take(count_max).map_while(|&byte| char::from(byte).to_digit(base));
     let (value, count) = values.fold((0, 0), |(value, count), digit| (value * base + digit, count + 1));
     (value as u8, count)
 }

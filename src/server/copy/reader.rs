@@ -37,10 +37,7 @@ pub(in crate::server) struct CopyReader {
 
 impl CopyReader {
     pub fn new(columns: &Relation, options: &CopyOptions) -> Self {
-        let fields = columns
-            .columns
-            .iter()
-            .map(|column| Field::new(&column.name, DataType::Utf8, true));
+        let fields = columns.columns.iter().map(|column| Field::new(&column.name, DataType::Utf8, true));
         let fields: Vec<Field> = fields.collect();
         CopyReader {
             options: options.clone(),
@@ -75,9 +72,7 @@ impl CopyReader {
         pending.drain(..start);
         if pending.len() > LINE_BYTES_MAX {
             let error = Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a line of COPY data is too long");
-            return Err(self
-                .located(error)
-                .with_hint(format!("The limit is {LINE_BYTES_MAX} bytes.")));
+            return Err(self.located(error).with_hint(format!("The limit is {LINE_BYTES_MAX} bytes.")));
         }
         self.pending = pending;
         Ok(())
@@ -101,11 +96,7 @@ impl CopyReader {
         if self.rows == 0 || !all && self.rows < BATCH_ROWS && self.bytes < BATCH_BYTES {
             return None;
         }
-        let arrays = self
-            .columns
-            .iter_mut()
-            .map(|column| Arc::new(column.finish()) as ArrayRef)
-            .collect();
+        let arrays = self.columns.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef).collect();
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(self.rows));
         let batch = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
             .expect("every line gave each column one field");
@@ -174,31 +165,15 @@ mod tests {
 
     fn text() -> CopyOptions {
         let null = "\\N".to_string();
-        CopyOptions {
-            format: CopyFormat::Text,
-            delimiter: b'\t',
-            null,
-            header: false,
-            quote: b'"',
-            escape: b'"',
-        }
+        CopyOptions { format: CopyFormat::Text, delimiter: b'\t', null, header: false, quote: b'"', escape: b'"' }
     }
 
     fn csv() -> CopyOptions {
-        CopyOptions {
-            format: CopyFormat::Csv,
-            delimiter: b',',
-            null: String::new(),
-            ..text()
-        }
+        CopyOptions { format: CopyFormat::Csv, delimiter: b',', null: String::new(), ..text() }
     }
 
     fn columns(count: usize) -> Relation {
-        Relation::new(
-            (0..count)
-                .map(|index| Column::new(format!("c{index}"), SqlType::Text, true))
-                .collect(),
-        )
+        Relation::new((0..count).map(|index| Column::new(format!("c{index}"), SqlType::Text, true)).collect())
     }
 
     type Rows = Vec<Vec<Option<String>>>;
@@ -217,28 +192,20 @@ mod tests {
             let array = batch.column(column).as_string::<i32>();
             array.iter().nth(row).unwrap().map(str::to_string)
         };
-        Ok((0..batch.num_rows())
-            .map(|row| (0..count).map(|column| value(row, column)).collect())
-            .collect())
+        Ok((0..batch.num_rows()).map(|row| (0..count).map(|column| value(row, column)).collect()).collect())
     }
 
     /// However the data is cut, the rows are the same.
     fn read(data: &[u8], count: usize, options: &CopyOptions) -> Result<Rows> {
         let whole = read_pieces(data, count, options, data.len().max(1));
         for piece in 1..data.len() {
-            assert_eq!(
-                read_pieces(data, count, options, piece),
-                whole,
-                "in pieces of {piece} bytes"
-            );
+            assert_eq!(read_pieces(data, count, options, piece), whole, "in pieces of {piece} bytes");
         }
         whole
     }
 
     fn rows(rows: &[&[Option<&str>]]) -> Rows {
-        rows.iter()
-            .map(|row| row.iter().map(|field| field.map(str::to_string)).collect())
-            .collect()
+        rows.iter().map(|row| row.iter().map(|field| field.map(str::to_string)).collect()).collect()
     }
 
     #[test]
@@ -251,28 +218,15 @@ mod tests {
             &[Some("x\ny"), Some("\tz")],
         ]);
         assert_eq!(read(data, 2, &text()).unwrap(), expected);
-        assert_eq!(
-            read(b"a\r\nb", 1, &text()).unwrap(),
-            rows(&[&[Some("a")], &[Some("b")]])
-        );
+        assert_eq!(read(b"a\r\nb", 1, &text()).unwrap(), rows(&[&[Some("a")], &[Some("b")]]));
     }
 
     #[test]
     fn csv_has_quotes_newlines_in_them_and_unquoted_nulls() {
         let data = b"a,\"b,\"\"c\"\"\nd\"\r\n,\"\"\nx\"y\"z,1\n";
-        let expected = rows(&[
-            &[Some("a"), Some("b,\"c\"\nd")],
-            &[None, Some("")],
-            &[Some("xyz"), Some("1")],
-        ]);
+        let expected = rows(&[&[Some("a"), Some("b,\"c\"\nd")], &[None, Some("")], &[Some("xyz"), Some("1")]]);
         assert_eq!(read(data, 2, &csv()).unwrap(), expected);
-        let escaped = CopyOptions {
-            escape: b'\\',
-            header: true,
-            delimiter: b';',
-            null: "NULL".into(),
-            ..csv()
-        };
+        let escaped = CopyOptions { escape: b'\\', header: true, delimiter: b';', null: "NULL".into(), ..csv() };
         let data = b"h1;h2\n\"a\\\"\nb\";NULL\n\"NULL\";\\\n\\.\n";
         let expected = rows(&[&[Some("a\"\nb"), None], &[Some("NULL"), Some("\\")]]);
         assert_eq!(read(data, 2, &escaped).unwrap(), expected);
@@ -285,12 +239,7 @@ mod tests {
             (b"a\tb\tc\n", text(), "22P04", "extra data after last expected column"),
             (b"a\tb\rc\n", text(), "22P04", "literal carriage return found in data"),
             (b"a,\"b\n", csv(), "22P04", "unterminated CSV quoted field"),
-            (
-                b"a\t\xff\n",
-                text(),
-                "22021",
-                "invalid byte sequence for encoding \"UTF8\": 0xff",
-            ),
+            (b"a\t\xff\n", text(), "22021", "invalid byte sequence for encoding \"UTF8\": 0xff"),
         ];
         for (data, options, state, message) in cases {
             let error = read(data, 2, &options).unwrap_err();

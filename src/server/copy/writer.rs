@@ -30,12 +30,7 @@ impl<'a> CopyWriter<'a> {
         let columns =
             columns.map(|(array, column)| Ok((array, TextWriter::new(array.as_ref(), &column.sql_type, style)?)));
         let columns = columns.collect::<Result<_>>()?;
-        Ok(CopyWriter {
-            columns,
-            rows: batch.num_rows(),
-            options,
-            text: String::new(),
-        })
+        Ok(CopyWriter { columns, rows: batch.num_rows(), options, text: String::new() })
     }
 
     /// A line with the columns' names.
@@ -144,12 +139,7 @@ mod tests {
         };
         assert_eq!(written("a|b\\c\nd\te", &text), "a\\|b\\\\c\\nd\\te");
         assert_eq!(written("\\.", &text), "\\\\.");
-        let csv = CopyOptions {
-            format: CopyFormat::Csv,
-            delimiter: b',',
-            null: String::new(),
-            ..text
-        };
+        let csv = CopyOptions { format: CopyFormat::Csv, delimiter: b',', null: String::new(), ..text };
         assert_eq!(written("plain", &csv), "plain");
         assert_eq!(written("", &csv), "\"\"");
         assert_eq!(written("\\.", &csv), "\"\\.\"");

@@ -81,22 +81,13 @@ fn internal_char(byte: u8) -> Result<String> {
 
 fn uuid_text(value: u128) -> String {
     let digits = format!("{value:032x}");
-    [
-        &digits[..8],
-        &digits[8..12],
-        &digits[12..16],
-        &digits[16..20],
-        &digits[20..],
-    ]
-    .join("-")
+    [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
 }
 
 fn timestamp(bytes: &[u8]) -> Result<i64> {
     match i64::from_be_bytes(fixed(bytes)?) {
         infinity @ (i64::MIN | i64::MAX) => Ok(infinity),
-        micros => micros
-            .checked_add(EPOCH_MICROS)
-            .ok_or_else(|| out_of_range("timestamp")),
+        micros => micros.checked_add(EPOCH_MICROS).ok_or_else(|| out_of_range("timestamp")),
     }
 }
 
@@ -135,18 +126,10 @@ fn numeric_text(bytes: &[u8]) -> Result<String> {
         index.and_then(|index| groups.get(index)).copied().unwrap_or(0)
     };
     if usize::try_from(weight).is_ok_and(|weight| weight > NUMERIC_GROUPS_MAX) {
-        return Err(Error::new(
-            SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
-            "value out of range for type numeric",
-        ));
+        return Err(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range for type numeric"));
     }
-    let whole: String = (0..=i32::from(weight))
-        .rev()
-        .map(|place| format!("{:04}", group(place)))
-        .collect();
-    let fraction: String = (1..=scale.div_ceil(4) as i32)
-        .map(|place| format!("{:04}", group(-place)))
-        .collect();
+    let whole: String = (0..=i32::from(weight)).rev().map(|place| format!("{:04}", group(place))).collect();
+    let fraction: String = (1..=scale.div_ceil(4) as i32).map(|place| format!("{:04}", group(-place))).collect();
     let whole = if whole.is_empty() { "0" } else { &whole };
     Ok(format!("{sign}{whole}.{}", &format!("{fraction}0")[..scale.max(1)]))
 }
@@ -160,17 +143,12 @@ fn array(bytes: &[u8], element: &SqlType) -> Result<ScalarValue> {
     rest.int4()?; // Whether there are NULLs, which each element says too.
     let element_oid = rest.int4()? as u32;
     if element_oid != element.oid() {
-        let message = format!(
-            "binary data has array element type {element_oid} instead of expected {}",
-            element.oid()
-        );
+        let message = format!("binary data has array element type {element_oid} instead of expected {}", element.oid());
         return Err(Error::new(SqlState::DATATYPE_MISMATCH, message));
     }
     if dimensions > 1 {
-        return Err(
-            Error::unsupported("parameters that are arrays of several dimensions are not supported in binary")
-                .with_hint("Send the parameter as text."),
-        );
+        return Err(Error::unsupported("parameters that are arrays of several dimensions are not supported in binary")
+            .with_hint("Send the parameter as text."));
     }
     let length = match dimensions {
         0 => 0,
@@ -188,9 +166,7 @@ fn array(bytes: &[u8], element: &SqlType) -> Result<ScalarValue> {
     };
     let field = Arc::new(element.field("item", true));
     let offsets = OffsetBuffer::from_lengths([values.len()]);
-    Ok(ScalarValue::List(Arc::new(ListArray::new(
-        field, offsets, values, None,
-    ))))
+    Ok(ScalarValue::List(Arc::new(ListArray::new(field, offsets, values, None))))
 }
 
 /// Bytes, read from the front.
@@ -200,10 +176,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn bytes(&mut self, count: usize) -> Result<&'a [u8]> {
-        let (read, rest) = self
-            .rest
-            .split_at_checked(count)
-            .ok_or_else(|| malformed("insufficient data left"))?;
+        let (read, rest) = self.rest.split_at_checked(count).ok_or_else(|| malformed("insufficient data left"))?;
         self.rest = rest;
         Ok(read)
     }
@@ -251,17 +224,12 @@ mod tests {
 
     /// What was read is written as it came.
     fn round_trip(hex: &str, sql_type: &SqlType) {
-        let bytes: Vec<u8> = (0..hex.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
-            .collect();
+        let bytes: Vec<u8> =
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
         let read = value(&bytes, sql_type).unwrap();
         assert_eq!(read.data_type(), sql_type.arrow());
         let mut out = BytesMut::new();
-        BinaryWriter::new(&read.to_array().unwrap(), sql_type)
-            .unwrap()
-            .write(0, &mut out)
-            .unwrap();
+        BinaryWriter::new(&read.to_array().unwrap(), sql_type).unwrap().write(0, &mut out).unwrap();
         assert_eq!(out, bytes, "{sql_type}: {read:?}");
     }
 
@@ -285,10 +253,7 @@ mod tests {
             (SqlType::Uuid, "a0eebc999c0b4ef8bb6d6bb9bd380a11"),
             (SqlType::Oid, "000004eb"),
             (SqlType::InternalChar, "72"),
-            (
-                SqlType::Array(SqlType::Int4.into()),
-                "00000001000000010000001700000002000000010000000400000007ffffffff",
-            ),
+            (SqlType::Array(SqlType::Int4.into()), "00000001000000010000001700000002000000010000000400000007ffffffff"),
             (SqlType::Array(SqlType::Text.into()), "000000000000000000000019"),
         ];
         for (sql_type, hex) in cases {
@@ -299,10 +264,8 @@ mod tests {
     #[test]
     fn numerics_are_read_as_decimal_text() {
         let text = |hex: &str| {
-            let bytes: Vec<u8> = (0..hex.len())
-                .step_by(2)
-                .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
-                .collect();
+            let bytes: Vec<u8> =
+                (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
             numeric_text(&bytes)
         };
         assert_eq!(text("0000000000000000").unwrap(), "0000.0");
@@ -310,15 +273,9 @@ mod tests {
         assert_eq!(text("0001fffe0000000503e8").unwrap(), "0.00001");
         assert_eq!(text("00010001000000000001").unwrap(), "00010000.0");
         assert_eq!(text("00000000c0000000").unwrap(), "NaN");
-        assert!(
-            text("00010000000000002710").is_err(),
-            "10000 is no group of four digits"
-        );
+        assert!(text("00010000000000002710").is_err(), "10000 is no group of four digits");
         assert!(text("000100000000").is_err());
-        assert_eq!(
-            text("00017fff000000000001").unwrap_err().state(),
-            SqlState::NUMERIC_VALUE_OUT_OF_RANGE
-        );
+        assert_eq!(text("00017fff000000000001").unwrap_err().state(), SqlState::NUMERIC_VALUE_OUT_OF_RANGE);
     }
 
     #[test]
@@ -328,18 +285,12 @@ mod tests {
             (SqlType::Bool, b""),
             (SqlType::Uuid, b"123"),
             (SqlType::Jsonb, b"\x02{}"),
-            (
-                SqlType::Array(SqlType::Int4.into()),
-                b"\0\0\0\x01\0\0\0\0\0\0\0\x17\x7f\xff\xff\xff\0\0\0\x01",
-            ),
+            (SqlType::Array(SqlType::Int4.into()), b"\0\0\0\x01\0\0\0\0\0\0\0\x17\x7f\xff\xff\xff\0\0\0\x01"),
         ] {
             let error = value(bytes, &sql_type).unwrap_err();
             assert_eq!(error.state(), SqlState::INVALID_BINARY_REPRESENTATION, "{sql_type}");
         }
-        assert_eq!(
-            value(b"\xff", &SqlType::Text).unwrap_err().state(),
-            SqlState::INVALID_BYTE_SEQUENCE
-        );
+        assert_eq!(value(b"\xff", &SqlType::Text).unwrap_err().state(), SqlState::INVALID_BYTE_SEQUENCE);
         let beyond = value(&i64::MAX.saturating_sub(1).to_be_bytes(), &SqlType::Timestamp).unwrap_err();
         assert_eq!(beyond.state(), SqlState::DATETIME_FIELD_OVERFLOW);
     }

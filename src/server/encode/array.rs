@@ -30,12 +30,7 @@ impl<'a> ArrayWriter<'a> {
             element = inner;
         }
         let writer = BinaryWriter::new(elements, element)?;
-        Ok(ArrayWriter {
-            levels,
-            elements,
-            writer,
-            element_oid: element.oid(),
-        })
+        Ok(ArrayWriter { levels, elements, writer, element_oid: element.oid() })
     }
 
     pub fn write(&self, row: usize, out: &mut BytesMut) -> Result<()> {

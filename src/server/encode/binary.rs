@@ -70,10 +70,8 @@ impl<'a> BinaryWriter<'a> {
             }
             SqlType::Array(element) => BinaryWriter::Array(Box::new(ArrayWriter::new(array, element)?)),
             SqlType::Record => {
-                return Err(
-                    Error::unsupported("no binary output function is available for type record")
-                        .with_hint("Ask for the result in text, or select the columns themselves."),
-                );
+                return Err(Error::unsupported("no binary output function is available for type record")
+                    .with_hint("Ask for the result in text, or select the columns themselves."));
             }
         })
     }
@@ -104,9 +102,7 @@ impl<'a> BinaryWriter<'a> {
             BinaryWriter::Time(array) => out.put_i64(array.value(row)),
             BinaryWriter::Timestamp(array) => out.put_i64(match array.value(row) {
                 infinity @ (i64::MIN | i64::MAX) => infinity,
-                micros => micros
-                    .checked_sub(EPOCH_MICROS)
-                    .ok_or_else(|| out_of_range("timestamp"))?,
+                micros => micros.checked_sub(EPOCH_MICROS).ok_or_else(|| out_of_range("timestamp"))?,
             }),
             BinaryWriter::Interval(array) => {
                 let value = array.value(row);

@@ -51,17 +51,10 @@ impl<'a> RowEncoder<'a> {
                 (sql_type, Format::Text) => Values::Text(TextWriter::new(array.as_ref(), sql_type, style)?),
                 (sql_type, Format::Binary) => Values::Binary(BinaryWriter::new(array.as_ref(), sql_type)?),
             };
-            Ok(ColumnEncoder {
-                nulls: array.nulls(),
-                values,
-            })
+            Ok(ColumnEncoder { nulls: array.nulls(), values })
         });
         let columns = columns.collect::<Result<_>>()?;
-        Ok(RowEncoder {
-            columns,
-            rows: batch.num_rows(),
-            text: String::new(),
-        })
+        Ok(RowEncoder { columns, rows: batch.num_rows(), text: String::new() })
     }
 
     /// Appends rows from `row` on until the batch ends or `out` has `bytes_max`; gives the next row.
@@ -119,11 +112,7 @@ pub(super) fn check_layout(batch: &RecordBatch, described: &Relation) -> Result<
     let wrong =
         |what: String| Err(Error::internal("a result does not have the columns that were announced").with_detail(what));
     if batch.num_columns() != described.columns.len() {
-        return wrong(format!(
-            "{} were announced, {} came.",
-            described.columns.len(),
-            batch.num_columns()
-        ));
+        return wrong(format!("{} were announced, {} came.", described.columns.len(), batch.num_columns()));
     }
     for (array, column) in batch.columns().iter().zip(&described.columns) {
         let announced = column.sql_type.arrow();

@@ -30,18 +30,12 @@ impl<'a> NumericWriter<'a> {
     pub fn new(array: &'a dyn Array, sql_type: &SqlType) -> Self {
         let is_trimmed = matches!(sql_type, SqlType::Numeric(None));
         match array.as_primitive_opt::<Decimal128Type>() {
-            Some(short) => NumericWriter {
-                values: Decimals::Short(short),
-                scale: short.scale().max(0) as usize,
-                is_trimmed,
-            },
+            Some(short) => {
+                NumericWriter { values: Decimals::Short(short), scale: short.scale().max(0) as usize, is_trimmed }
+            }
             None => {
                 let long = array.as_primitive::<Decimal256Type>();
-                NumericWriter {
-                    values: Decimals::Long(long),
-                    scale: long.scale().max(0) as usize,
-                    is_trimmed,
-                }
+                NumericWriter { values: Decimals::Long(long), scale: long.scale().max(0) as usize, is_trimmed }
             }
         }
     }
@@ -56,11 +50,7 @@ impl<'a> NumericWriter<'a> {
             }
             Decimals::Long(array) => {
                 let text = array.value(row).to_string();
-                let digits: Vec<u8> = text
-                    .bytes()
-                    .filter(u8::is_ascii_digit)
-                    .map(|digit| digit - b'0')
-                    .collect();
+                let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_digit).map(|digit| digit - b'0').collect();
                 self.write_digits(text.starts_with('-'), &digits, out);
             }
         }
@@ -86,22 +76,11 @@ impl<'a> NumericWriter<'a> {
         }
         let groups = &groups[..group_count];
         let first = groups.iter().position(|&group| group != 0).unwrap_or(group_count);
-        let end = groups
-            .iter()
-            .rposition(|&group| group != 0)
-            .map_or(first, |last| last + 1);
-        let weight = if first == end {
-            0
-        } else {
-            whole_groups as i16 - 1 - first as i16
-        };
+        let end = groups.iter().rposition(|&group| group != 0).map_or(first, |last| last + 1);
+        let weight = if first == end { 0 } else { whole_groups as i16 - 1 - first as i16 };
         out.put_i16((end - first) as i16);
         out.put_i16(weight);
-        out.put_u16(if is_negative && first != end {
-            NEGATIVE
-        } else {
-            POSITIVE
-        });
+        out.put_u16(if is_negative && first != end { NEGATIVE } else { POSITIVE });
         out.put_i16(scale as i16);
         groups[first..end].iter().for_each(|&group| out.put_u16(group));
     }

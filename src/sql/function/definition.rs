@@ -107,7 +107,14 @@ impl Function {
 
 impl Overload {
     pub fn new(parameters: impl IntoIterator<Item = Parameter>, gives: Gives, kernel: Kernel) -> Self {
-        Overload { parameters: parameters.into_iter().collect(), variadic: false, gives, kernel, strict: true, datums: false }
+        Overload {
+            parameters: parameters.into_iter().collect(),
+            variadic: false,
+            gives,
+            kernel,
+            strict: true,
+            datums: false,
+        }
     }
 
     /// Of plain types only.

@@ -39,18 +39,9 @@ impl BoundAggregate {
             Expr::Literal(value, _) => Some(value.clone()),
             _ => None,
         });
-        let fields = arguments
-            .iter()
-            .map(|argument| Ok(argument.to_field(names)?.1))
-            .collect::<Result<_>>()?;
+        let fields = arguments.iter().map(|argument| Ok(argument.to_field(names)?.1)).collect::<Result<_>>()?;
         let signature = Signature::variadic_any(Volatility::Immutable);
-        Ok(BoundAggregate {
-            literals: literals.collect(),
-            inner,
-            fields,
-            ignore_nulls,
-            signature,
-        })
+        Ok(BoundAggregate { literals: literals.collect(), inner, fields, ignore_nulls, signature })
     }
 
     /// `columns` with the literals between them, and their fields.
@@ -60,20 +51,13 @@ impl BoundAggregate {
         fields: &[FieldRef],
     ) -> (Vec<Arc<dyn PhysicalExpr>>, Vec<FieldRef>) {
         let mut columns = columns.iter().zip(fields);
-        let all = self
-            .literals
-            .iter()
-            .zip(&self.fields)
-            .map(|(literal, field)| match literal {
-                Some(value) => (
-                    Arc::new(Literal::new(value.clone())) as Arc<dyn PhysicalExpr>,
-                    field.clone(),
-                ),
-                None => {
-                    let (column, field) = columns.next().expect("one column per argument that is no literal");
-                    (column.clone(), field.clone())
-                }
-            });
+        let all = self.literals.iter().zip(&self.fields).map(|(literal, field)| match literal {
+            Some(value) => (Arc::new(Literal::new(value.clone())) as Arc<dyn PhysicalExpr>, field.clone()),
+            None => {
+                let (column, field) = columns.next().expect("one column per argument that is no literal");
+                (column.clone(), field.clone())
+            }
+        });
         all.unzip()
     }
 
@@ -116,17 +100,10 @@ impl AggregateUDFImpl for BoundAggregate {
 
     fn state_fields(&self, given: StateFieldsArgs) -> DataFusionResult<Vec<FieldRef>> {
         let mut columns = given.input_fields.iter();
-        let fields = self
-            .literals
-            .iter()
-            .zip(&self.fields)
-            .map(|(literal, field)| match literal {
-                Some(_) => field.clone(),
-                None => columns
-                    .next()
-                    .expect("one column per argument that is no literal")
-                    .clone(),
-            });
+        let fields = self.literals.iter().zip(&self.fields).map(|(literal, field)| match literal {
+            Some(_) => field.clone(),
+            None => columns.next().expect("one column per argument that is no literal").clone(),
+        });
         let input_fields: Vec<FieldRef> = fields.collect();
         self.inner.state_fields(StateFieldsArgs {
             name: given.name,

@@ -33,10 +33,7 @@ pub fn lower_join(join: &Join) -> Result<Plan> {
     let mut right = Extended::new(lower(sides.right)?);
     let mut keys = vec![];
     for (left_key, right_key) in &sides.keys {
-        keys.push((
-            left.position_of(left_key, left_names)?,
-            right.position_of(right_key, right_names)?,
-        ));
+        keys.push((left.position_of(left_key, left_names)?, right.position_of(right_key, right_names)?));
     }
     let left_width = left_names.fields().len();
     let filter = match &join.filter {
@@ -53,23 +50,11 @@ pub fn lower_join(join: &Join) -> Result<Plan> {
     let kind = sides.kind;
     let nulls_equal = join.null_equality == NullEquality::NullEqualsNull;
     let (left, right) = (left.into(), right.into());
-    let plan = Plan::Join {
-        left,
-        right,
-        kind,
-        keys,
-        nulls_equal,
-        filter,
-        schema,
-    };
+    let plan = Plan::Join { left, right, kind, keys, nulls_equal, filter, schema };
     if left_added == 0 && (right_added == 0 || gives_left_only(kind)) {
         return Ok(plan);
     }
-    let right_columns = if gives_left_only(kind) {
-        0..0
-    } else {
-        first_right..first_right + right_width
-    };
+    let right_columns = if gives_left_only(kind) { 0..0 } else { first_right..first_right + right_width };
     let positions: Vec<usize> = (0..left_width).chain(right_columns).collect();
     Ok(scalar::select(plan, &positions, join.schema.inner().clone()))
 }
@@ -87,18 +72,8 @@ fn sides(join: &Join) -> Result<Sides<'_>> {
     let swapped = matches!(join.join_type, JoinType::RightSemi | JoinType::RightAnti);
     let keys = join.on.iter();
     Ok(match swapped {
-        false => Sides {
-            left: &join.left,
-            right: &join.right,
-            keys: keys.map(|(l, r)| (l, r)).collect(),
-            kind,
-        },
-        true => Sides {
-            left: &join.right,
-            right: &join.left,
-            keys: keys.map(|(l, r)| (r, l)).collect(),
-            kind,
-        },
+        false => Sides { left: &join.left, right: &join.right, keys: keys.map(|(l, r)| (l, r)).collect(), kind },
+        true => Sides { left: &join.right, right: &join.left, keys: keys.map(|(l, r)| (r, l)).collect(), kind },
     })
 }
 
@@ -124,9 +99,7 @@ fn join_filter(filter: &Expr, left: &DFSchema, right: &DFSchema, added: usize) -
 
 fn check_types(left: &Plan, right: &Plan, keys: &[(usize, usize)]) -> Result<()> {
     let (left, right) = (left.schema(), right.schema());
-    let differing = keys
-        .iter()
-        .map(|&(l, r)| (left.field(l).data_type(), right.field(r).data_type()));
+    let differing = keys.iter().map(|&(l, r)| (left.field(l).data_type(), right.field(r).data_type()));
     match differing.clone().find(|(l, r)| l != r) {
         Some((l, r)) => Err(Error::internal(format!("a join compares {l} with {r}"))),
         None => Ok(()),
@@ -140,16 +113,11 @@ fn gives_left_only(kind: JoinKind) -> bool {
 fn joined_schema(left: &Plan, right: &Plan, kind: JoinKind) -> Schema {
     let nullable = |fields: &Schema, padded: bool| -> Vec<Arc<Field>> {
         let fields = fields.fields().iter();
-        fields
-            .map(|field| Arc::new(field.as_ref().clone().with_nullable(field.is_nullable() || padded)))
-            .collect()
+        fields.map(|field| Arc::new(field.as_ref().clone().with_nullable(field.is_nullable() || padded))).collect()
     };
     let mut fields = nullable(&left.schema(), matches!(kind, JoinKind::Right | JoinKind::Full));
     if !gives_left_only(kind) {
-        fields.extend(nullable(
-            &right.schema(),
-            matches!(kind, JoinKind::Left | JoinKind::Full),
-        ));
+        fields.extend(nullable(&right.schema(), matches!(kind, JoinKind::Left | JoinKind::Full)));
     }
     Schema::new(fields)
 }

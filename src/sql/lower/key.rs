@@ -23,9 +23,7 @@ pub fn infer_key(plan: &LogicalPlan, primary_key: &dyn Fn(&RelationRef) -> Optio
         LogicalPlan::Distinct(Distinct::All(input)) => Some((0..input.schema().fields().len()).collect()),
         LogicalPlan::Projection(projection) => projected(below(&projection.input)?, projection),
         LogicalPlan::Filter(filter) => {
-            let first = split_conjunction(&filter.predicate)
-                .into_iter()
-                .filter_map(|c| bound_of(c, &filter.input));
+            let first = split_conjunction(&filter.predicate).into_iter().filter_map(|c| bound_of(c, &filter.input));
             match first.min() {
                 Some(1) => first_of_group(&filter.input),
                 Some(0) => Some(vec![]),
@@ -45,14 +43,9 @@ pub fn infer_key(plan: &LogicalPlan, primary_key: &dyn Fn(&RelationRef) -> Optio
 
 /// The key's columns after a projection, if all of them survive.
 fn projected(key: Vec<usize>, projection: &Projection) -> Option<Vec<usize>> {
-    let columns: Vec<_> = projection
-        .expr
-        .iter()
-        .map(|expression| column_position(expression, projection.input.schema()))
-        .collect();
-    key.into_iter()
-        .map(|wanted| columns.iter().position(|column| *column == Some(wanted)))
-        .collect()
+    let columns: Vec<_> =
+        projection.expr.iter().map(|expression| column_position(expression, projection.input.schema())).collect();
+    key.into_iter().map(|wanted| columns.iter().position(|column| *column == Some(wanted))).collect()
 }
 
 /// The groups of the row_number() of which only the first rows are kept.
@@ -63,9 +56,7 @@ fn first_of_group(plan: &LogicalPlan) -> Option<Vec<usize>> {
         LogicalPlan::Window(window) => match window.window_expr.first().map(strip_alias)? {
             Expr::WindowFunction(function) => {
                 let groups = function.params.partition_by.iter();
-                groups
-                    .map(|group| column_position(group, window.input.schema()))
-                    .collect()
+                groups.map(|group| column_position(group, window.input.schema())).collect()
             }
             _ => None,
         },
@@ -83,10 +74,7 @@ fn strip_alias(expression: &Expr) -> &Expr {
 /// Pairs of rows are named by both sides' keys; where one side's key is what is joined by, the other's is enough.
 fn joined(join: &Join, below: &dyn Fn(&LogicalPlan) -> Option<Vec<usize>>) -> Option<Vec<usize>> {
     let columns = |side: fn(&(Expr, Expr)) -> &Expr, schema: &DFSchema| -> Vec<usize> {
-        join.on
-            .iter()
-            .filter_map(|pair| column_position(side(pair), schema))
-            .collect()
+        join.on.iter().filter_map(|pair| column_position(side(pair), schema)).collect()
     };
     let left_width = join.left.schema().fields().len();
     match join.join_type {
@@ -115,9 +103,6 @@ fn scanned(scan: &TableScan, primary_key: &dyn Fn(&RelationRef) -> Option<Vec<us
     let key = primary_key(&source.reference)?;
     match &scan.projection {
         None => Some(key),
-        Some(kept) => key
-            .into_iter()
-            .map(|column| kept.iter().position(|&position| position == column))
-            .collect(),
+        Some(kept) => key.into_iter().map(|column| kept.iter().position(|&position| position == column)).collect(),
     }
 }

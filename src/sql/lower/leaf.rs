@@ -26,15 +26,9 @@ pub fn scan(scan: &TableScan) -> Result<Plan> {
         return Err(Error::internal("a limit was pushed into a scan"));
     }
     let names = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &source.schema)?;
-    let mut plan = Plan::Get {
-        object,
-        schema: source.schema.clone(),
-    };
+    let mut plan = Plan::Get { object, schema: source.schema.clone() };
     for filter in &scan.filters {
-        plan = Plan::Filter {
-            predicate: scalar::scalar(filter, &names)?,
-            input: plan.into(),
-        };
+        plan = Plan::Filter { predicate: scalar::scalar(filter, &names)?, input: plan.into() };
     }
     match &scan.projection {
         Some(positions) => Ok(scalar::select(plan, positions, scan.projected_schema.inner().clone())),
@@ -47,10 +41,7 @@ pub fn empty(empty: &EmptyRelation) -> Result<Plan> {
     let rows = match empty.produce_one_row {
         false => RecordBatch::new_empty(schema),
         true => {
-            let nulls = schema
-                .fields()
-                .iter()
-                .map(|field| arrow::array::new_null_array(field.data_type(), 1));
+            let nulls = schema.fields().iter().map(|field| arrow::array::new_null_array(field.data_type(), 1));
             RecordBatch::try_new_with_options(schema.clone(), nulls.collect(), &one_row())?
         }
     };
@@ -65,10 +56,7 @@ pub fn values(values: &Values) -> Result<Plan> {
     let mut columns: Vec<Vec<ArrayRef>> = vec![vec![]; schema.fields().len()];
     for row in &values.values {
         for (column, expression) in columns.iter_mut().zip(row) {
-            let value = scalar::scalar(expression, &no_columns)?
-                .physical
-                .evaluate(&unit)?
-                .into_array(1)?;
+            let value = scalar::scalar(expression, &no_columns)?.physical.evaluate(&unit)?.into_array(1)?;
             column.push(value);
         }
     }
@@ -81,15 +69,9 @@ pub fn values(values: &Values) -> Result<Plan> {
             arrow::compute::cast(&column, field.data_type())?
         })
     };
-    let arrays = columns
-        .iter()
-        .zip(schema.fields())
-        .map(whole)
-        .collect::<Result<Vec<_>>>()?;
+    let arrays = columns.iter().zip(schema.fields()).map(whole).collect::<Result<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(values.values.len()));
-    Ok(Plan::Constant {
-        rows: RecordBatch::try_new_with_options(schema, arrays, &options)?,
-    })
+    Ok(Plan::Constant { rows: RecordBatch::try_new_with_options(schema, arrays, &options)? })
 }
 
 fn one_row() -> RecordBatchOptions {

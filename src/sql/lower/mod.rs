@@ -37,12 +37,7 @@ pub fn lower(plan: &LogicalPlan) -> Result<Plan> {
         LogicalPlan::Distinct(Distinct::All(input)) => {
             let width = input.schema().fields().len();
             let schema = input.schema().inner().clone();
-            Ok(Plan::Reduce {
-                input: lower(input)?.into(),
-                keys: (0..width).collect(),
-                aggregates: vec![],
-                schema,
-            })
+            Ok(Plan::Reduce { input: lower(input)?.into(), keys: (0..width).collect(), aggregates: vec![], schema })
         }
         // Order means nothing in a view; with a fetch it says which rows are kept.
         LogicalPlan::Sort(sort) if sort.fetch.is_none() => lower(&sort.input),
@@ -51,10 +46,7 @@ pub fn lower(plan: &LogicalPlan) -> Result<Plan> {
         LogicalPlan::Union(union) => {
             let schema = union.schema.inner().clone();
             let inputs = union.inputs.iter().map(|input| scalar::cast_to(lower(input)?, &schema));
-            Ok(Plan::Union {
-                inputs: inputs.collect::<Result<_>>()?,
-                schema,
-            })
+            Ok(Plan::Union { inputs: inputs.collect::<Result<_>>()?, schema })
         }
         LogicalPlan::TableScan(scan) => leaf::scan(scan),
         LogicalPlan::EmptyRelation(empty) => leaf::empty(empty),
@@ -64,11 +56,7 @@ pub fn lower(plan: &LogicalPlan) -> Result<Plan> {
         LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<Repeat>() {
             Some(repeat) => {
                 let schema = plan.schema().inner().clone();
-                Ok(Plan::Repeat {
-                    input: lower(&repeat.input)?.into(),
-                    count: repeat.count(),
-                    schema,
-                })
+                Ok(Plan::Repeat { input: lower(&repeat.input)?.into(), count: repeat.count(), schema })
             }
             None => Err(refusal::of_plan(plan)),
         },

@@ -33,10 +33,8 @@ pub fn of_system_relation(schema: &str, name: &str) -> Error {
 }
 
 pub fn of_window_function(name: &str) -> Error {
-    Error::unsupported(format!(
-        "the window function {name}() is not supported in a materialized view"
-    ))
-    .with_hint("row_number() is supported; others run in a plain SELECT.")
+    Error::unsupported(format!("the window function {name}() is not supported in a materialized view"))
+        .with_hint("row_number() is supported; others run in a plain SELECT.")
 }
 
 pub fn of_aggregate_option(option: &str) -> Error {
@@ -48,11 +46,7 @@ pub fn check_expression(expression: &Expr) -> Result<()> {
     let mut refused = None;
     expression.apply(|part| -> DataFusionResult<TreeNodeRecursion> {
         refused = of_expression(part);
-        Ok(if refused.is_some() {
-            TreeNodeRecursion::Stop
-        } else {
-            TreeNodeRecursion::Continue
-        })
+        Ok(if refused.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     refused.map_or(Ok(()), Err)
 }

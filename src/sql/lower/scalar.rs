@@ -21,12 +21,7 @@ pub fn scalar(expression: &Expr, schema: &DFSchema) -> Result<Scalar> {
     let physical = create_physical_expr(&logical, schema, &ExecutionProps::new())?;
     let data_type = physical.data_type(schema.as_arrow())?;
     let nullable = physical.nullable(schema.as_arrow())?;
-    Ok(Scalar {
-        logical,
-        physical,
-        data_type,
-        nullable,
-    })
+    Ok(Scalar { logical, physical, data_type, nullable })
 }
 
 /// One column as it is.
@@ -56,18 +51,12 @@ pub fn map(input: Plan, expressions: Vec<Scalar>, schema: SchemaRef) -> Plan {
     let identity = expressions.len() == given.fields().len() && expressions.iter().enumerate().all(same);
     match identity {
         true => input,
-        false => Plan::Map {
-            input: input.into(),
-            expressions,
-            schema,
-        },
+        false => Plan::Map { input: input.into(), expressions, schema },
     }
 }
 
 fn is_column(expression: &Arc<dyn PhysicalExpr>, position: usize) -> bool {
-    expression
-        .downcast_ref::<physical::Column>()
-        .is_some_and(|column| column.index() == position)
+    expression.downcast_ref::<physical::Column>().is_some_and(|column| column.index() == position)
 }
 
 /// The input's columns at `positions`, with the names and types of `schema`.
@@ -79,10 +68,7 @@ pub fn select(input: Plan, positions: &[usize], schema: SchemaRef) -> Plan {
 
 /// A projection of `expressions` over `input`, whose columns `from` names.
 pub fn project(input: Plan, expressions: &[Expr], from: &DFSchema, to: &DFSchema) -> Result<Plan> {
-    let scalars = expressions
-        .iter()
-        .map(|expression| scalar(expression, from))
-        .collect::<Result<_>>()?;
+    let scalars = expressions.iter().map(|expression| scalar(expression, from)).collect::<Result<_>>()?;
     Ok(map(input, scalars, to.inner().clone()))
 }
 
@@ -122,12 +108,7 @@ impl Extended {
         let schema = input.schema();
         let width = schema.fields().len();
         let scalars = (0..width).map(|position| column(position, &schema)).collect();
-        Extended {
-            plan: input,
-            scalars,
-            fields: schema.fields().to_vec(),
-            width,
-        }
+        Extended { plan: input, scalars, fields: schema.fields().to_vec(), width }
     }
 
     /// The position of a column that holds `expression`, which is over the input's columns as `names` names them.
@@ -136,17 +117,11 @@ impl Extended {
             return Ok(position);
         }
         let scalar = scalar(expression, names)?;
-        if let Some(same) = self
-            .scalars
-            .iter()
-            .skip(self.width)
-            .position(|known| known.logical == scalar.logical)
-        {
+        if let Some(same) = self.scalars.iter().skip(self.width).position(|known| known.logical == scalar.logical) {
             return Ok(self.width + same);
         }
         let name = scalar.logical.schema_name().to_string();
-        self.fields
-            .push(Arc::new(Field::new(name, scalar.data_type.clone(), scalar.nullable)));
+        self.fields.push(Arc::new(Field::new(name, scalar.data_type.clone(), scalar.nullable)));
         self.scalars.push(scalar);
         Ok(self.scalars.len() - 1)
     }
@@ -172,9 +147,7 @@ impl Extended {
         }
         let kept: Vec<usize> = (0..total).filter(|position| used.contains(position)).collect();
         let mut places = vec![0; total];
-        kept.iter()
-            .enumerate()
-            .for_each(|(place, &position)| places[position] = place);
+        kept.iter().enumerate().for_each(|(place, &position)| places[position] = place);
         let scalars = kept.iter().map(|&position| self.scalars[position].clone()).collect();
         let fields: Vec<_> = kept.iter().map(|&position| self.fields[position].clone()).collect();
         (map(self.plan, scalars, Arc::new(Schema::new(fields))), places)

@@ -21,56 +21,28 @@ fn oracle(seed: u64) -> Oracle {
     let mut maybe = |choices: i64| random.random_bool(0.8).then(|| random.random_range(0..choices));
     let mut column = |choices: i64| (0..rows).map(|_| maybe(choices)).collect::<Vec<Option<i64>>>();
     let int4 = |values: Vec<Option<i64>>| -> ArrayRef {
-        Arc::new(
-            values
-                .into_iter()
-                .map(|value| value.map(|value| value as i32))
-                .collect::<Int32Array>(),
-        )
+        Arc::new(values.into_iter().map(|value| value.map(|value| value as i32)).collect::<Int32Array>())
     };
     let int8 = |values: Vec<Option<i64>>| -> ArrayRef { Arc::new(values.into_iter().collect::<Int64Array>()) };
     let text = |values: Vec<Option<i64>>| -> ArrayRef {
         let letters = ["", "a", "b", "c"];
-        Arc::new(
-            values
-                .into_iter()
-                .map(|value| value.map(|value| letters[value as usize]))
-                .collect::<StringArray>(),
-        )
+        Arc::new(values.into_iter().map(|value| value.map(|value| letters[value as usize])).collect::<StringArray>())
     };
     let float8 = |values: Vec<Option<i64>>| -> ArrayRef {
         let floats = [0.0, -0.0, 1.5, -2.25, f64::NAN, -f64::NAN];
-        Arc::new(
-            values
-                .into_iter()
-                .map(|value| value.map(|value| floats[value as usize]))
-                .collect::<Float64Array>(),
-        )
+        Arc::new(values.into_iter().map(|value| value.map(|value| floats[value as usize])).collect::<Float64Array>())
     };
     let not_null = |values: Vec<Option<i64>>| values.into_iter().map(|value| value.or(Some(1))).collect();
     let batch = |columns: Vec<(&str, bool, ArrayRef)>| {
-        let fields: Vec<Field> = columns
-            .iter()
-            .map(|(name, null, array)| Field::new(*name, array.data_type().clone(), *null))
-            .collect();
+        let fields: Vec<Field> =
+            columns.iter().map(|(name, null, array)| Field::new(*name, array.data_type().clone(), *null)).collect();
         let arrays = columns.into_iter().map(|(_, _, array)| array).collect();
         RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
     };
-    let t = vec![
-        ("a", true, int4(column(4))),
-        ("b", true, int4(column(5))),
-        ("c", true, text(column(4))),
-    ];
+    let t = vec![("a", true, int4(column(4))), ("b", true, int4(column(5))), ("c", true, text(column(4)))];
     let t = t.into_iter().chain([("f", true, float8(column(6)))]).collect();
-    let u = vec![
-        ("a", true, int4(column(4))),
-        ("b", true, int8(column(5))),
-        ("d", true, text(column(4))),
-    ];
-    let n = vec![
-        ("k", false, int8(not_null(column(4)))),
-        ("v", false, int4(not_null(column(5)))),
-    ];
+    let u = vec![("a", true, int4(column(4))), ("b", true, int8(column(5))), ("d", true, text(column(4)))];
+    let n = vec![("k", false, int8(not_null(column(4)))), ("v", false, int4(not_null(column(5))))];
     Oracle::new(vec![("t", batch(t)), ("u", batch(u)), ("n", batch(n))])
 }
 
@@ -176,63 +148,26 @@ const QUERIES: &[&str] = &[
 #[test]
 fn agrees_with_datafusion() {
     let oracles: Vec<Oracle> = (0..6).map(oracle).collect();
-    let differences = QUERIES
-        .iter()
-        .filter_map(|query| oracles.iter().find_map(|oracle| oracle.compare(query).err()));
+    let differences = QUERIES.iter().filter_map(|query| oracles.iter().find_map(|oracle| oracle.compare(query).err()));
     let differences: Vec<String> = differences.collect();
-    assert!(
-        differences.is_empty(),
-        "{} differ\n{}",
-        differences.len(),
-        differences.join("\n\n")
-    );
+    assert!(differences.is_empty(), "{} differ\n{}", differences.len(), differences.join("\n\n"));
 }
 
 fn nexmark() -> Oracle {
     let time = DataType::Timestamp(TimeUnit::Microsecond, None);
     let empty = |columns: &[(&str, &DataType)]| {
-        let fields = columns
-            .iter()
-            .map(|(name, data_type)| Field::new(*name, (*data_type).clone(), true));
+        let fields = columns.iter().map(|(name, data_type)| Field::new(*name, (*data_type).clone(), true));
         RecordBatch::new_empty(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
     };
     let (int, text) = (&DataType::Int64, &DataType::Utf8);
-    let person = [
-        ("id", int),
-        ("name", text),
-        ("email_address", text),
-        ("credit_card", text),
-        ("city", text),
-    ];
+    let person = [("id", int), ("name", text), ("email_address", text), ("credit_card", text), ("city", text)];
     let person = [&person[..], &[("state", text), ("date_time", &time), ("extra", text)]].concat();
-    let auction = [
-        ("id", int),
-        ("item_name", text),
-        ("description", text),
-        ("initial_bid", int),
-        ("reserve", int),
-    ];
-    let auction_rest = [
-        ("date_time", &time),
-        ("expires", &time),
-        ("seller", int),
-        ("category", int),
-        ("extra", text),
-    ];
+    let auction = [("id", int), ("item_name", text), ("description", text), ("initial_bid", int), ("reserve", int)];
+    let auction_rest = [("date_time", &time), ("expires", &time), ("seller", int), ("category", int), ("extra", text)];
     let auction = [&auction[..], &auction_rest[..]].concat();
-    let bid = [
-        ("auction", int),
-        ("bidder", int),
-        ("price", int),
-        ("channel", text),
-        ("url", text),
-    ];
+    let bid = [("auction", int), ("bidder", int), ("price", int), ("channel", text), ("url", text)];
     let bid = [&bid[..], &[("date_time", &time), ("extra", text)]].concat();
-    Oracle::new(vec![
-        ("person", empty(&person)),
-        ("auction", empty(&auction)),
-        ("bid", empty(&bid)),
-    ])
+    Oracle::new(vec![("person", empty(&person)), ("auction", empty(&auction)), ("bid", empty(&bid))])
 }
 
 /// Of /work/shared's Nexmark file: what differs in shape from the others.
@@ -318,9 +253,7 @@ fn nexmark_lowers() -> Result<()> {
 #[test]
 fn only_keys_of_the_order_are_kept_in_it() -> Result<()> {
     let plan = nexmark().lower("SELECT price, auction FROM bid ORDER BY price DESC LIMIT 3")?;
-    let Plan::TopK { order, .. } = top_ks(&plan)[0] else {
-        unreachable!()
-    };
+    let Plan::TopK { order, .. } = top_ks(&plan)[0] else { unreachable!() };
     assert_eq!(order.len(), 1, "the tie rule's columns are the operator's own");
     Ok(())
 }
@@ -333,10 +266,7 @@ fn what_is_not_incremental_is_refused_by_name() {
         ("SELECT a, sum(b) OVER (PARTITION BY a) FROM t", "sum()"),
         ("SELECT a, random() FROM t", "random()"),
         ("SELECT unnest(make_array(a, b)) FROM t", "unnest()"),
-        (
-            "WITH RECURSIVE r AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM r WHERE i < 3) SELECT * FROM r",
-            "RECURSIVE",
-        ),
+        ("WITH RECURSIVE r AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM r WHERE i < 3) SELECT * FROM r", "RECURSIVE"),
     ] {
         let error = oracle.lower(sql).expect_err(sql);
         assert_eq!(error.state().code(), "0A000", "{sql}: {error:?}");
@@ -361,14 +291,8 @@ fn keys_follow_from_plans() -> Result<()> {
         ("SELECT max(a) FROM t", Some(vec![])),
         ("SELECT DISTINCT ON (a) b, a FROM t ORDER BY a, b", Some(vec![1])),
         ("SELECT u.d, n.k FROM u JOIN n ON u.b = n.k", None),
-        (
-            "SELECT n.k, x.c, x.s FROM n JOIN (SELECT c, sum(a) s FROM t GROUP BY c) x ON x.s > n.v",
-            Some(vec![0, 1]),
-        ),
-        (
-            "SELECT n.k, n.v FROM n LEFT JOIN (SELECT b, sum(a) s FROM u GROUP BY b) x ON x.b = n.k",
-            Some(vec![0]),
-        ),
+        ("SELECT n.k, x.c, x.s FROM n JOIN (SELECT c, sum(a) s FROM t GROUP BY c) x ON x.s > n.v", Some(vec![0, 1])),
+        ("SELECT n.k, n.v FROM n LEFT JOIN (SELECT b, sum(a) s FROM u GROUP BY b) x ON x.b = n.k", Some(vec![0])),
     ] {
         assert_eq!(infer_key(&oracle.plan(sql)?, &primary_key), key, "{sql}");
     }

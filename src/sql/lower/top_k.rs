@@ -28,11 +28,7 @@ pub fn limited(plan: &LogicalPlan, skip: u64, fetch: Option<u64>) -> Result<Plan
         LogicalPlan::Sort(sort) => {
             let own_fetch = sort.fetch.map(|rows| rows as u64);
             let input = Extended::new(lower(&sort.input)?);
-            let cut = Cut {
-                offset: skip,
-                limit: within(own_fetch, skip, fetch),
-                row_number: false,
-            };
+            let cut = Cut { offset: skip, limit: within(own_fetch, skip, fetch), row_number: false };
             top_k(input, sort.input.schema(), &[], &sort.expr, cut)
         }
         LogicalPlan::Projection(projection) => {
@@ -42,11 +38,7 @@ pub fn limited(plan: &LogicalPlan, skip: u64, fetch: Option<u64>) -> Result<Plan
         LogicalPlan::SubqueryAlias(alias) => limited(&alias.input, skip, fetch),
         // The tie rule puts an order below every limit, but where there is one row at most.
         other => {
-            let cut = Cut {
-                offset: skip,
-                limit: fetch,
-                row_number: false,
-            };
+            let cut = Cut { offset: skip, limit: fetch, row_number: false };
             top_k(Extended::new(lower(other)?), other.schema(), &[], &[], cut)
         }
     }
@@ -61,9 +53,7 @@ fn within(own: Option<u64>, skip: u64, fetch: Option<u64>) -> Option<u64> {
 fn limits(limit: &Limit) -> Result<(u64, Option<u64>)> {
     match (limit.get_skip_type()?, limit.get_fetch_type()?) {
         (SkipType::Literal(skip), FetchType::Literal(fetch)) => Ok((skip as u64, fetch.map(|rows| rows as u64))),
-        _ => Err(Error::unsupported(
-            "a parameter in LIMIT or OFFSET is not supported in a materialized view",
-        )),
+        _ => Err(Error::unsupported("a parameter in LIMIT or OFFSET is not supported in a materialized view")),
     }
 }
 
@@ -78,17 +68,10 @@ struct Cut {
 /// A TopK over `input`, whose columns `names` names; the result has the input's columns, then the position.
 fn top_k(mut input: Extended, names: &DFSchema, groups: &[Expr], order: &[SortExpr], cut: Cut) -> Result<Plan> {
     let width = input.plan.schema().fields().len();
-    let keys = groups
-        .iter()
-        .map(|group| input.position_of(group, names))
-        .collect::<Result<Vec<_>>>()?;
+    let keys = groups.iter().map(|group| input.position_of(group, names)).collect::<Result<Vec<_>>>()?;
     let sort = order.iter().map(|key| {
         let column = input.position_of(&key.expr, names)?;
-        Ok(SortKey {
-            column,
-            descending: !key.asc,
-            nulls_first: key.nulls_first,
-        })
+        Ok(SortKey { column, descending: !key.asc, nulls_first: key.nulls_first })
     });
     let order = without_ties(sort.collect::<Result<Vec<_>>>()?, &keys, width);
     let added = input.added();
@@ -98,28 +81,13 @@ fn top_k(mut input: Extended, names: &DFSchema, groups: &[Expr], order: &[SortEx
         fields.push(Arc::new(Field::new("row_number", DataType::Int64, false)));
     }
     let schema = Arc::new(Schema::new(fields));
-    let Cut {
-        offset,
-        limit,
-        row_number,
-    } = cut;
-    let plan = Plan::TopK {
-        input: input.into(),
-        keys,
-        order,
-        offset,
-        limit,
-        row_number,
-        schema: schema.clone(),
-    };
+    let Cut { offset, limit, row_number } = cut;
+    let plan = Plan::TopK { input: input.into(), keys, order, offset, limit, row_number, schema: schema.clone() };
     if added == 0 {
         return Ok(plan);
     }
     let kept: Vec<usize> = (0..width).chain(row_number.then_some(width + added)).collect();
-    let fields = kept
-        .iter()
-        .map(|&position| schema.fields()[position].clone())
-        .collect::<Vec<_>>();
+    let fields = kept.iter().map(|&position| schema.fields()[position].clone()).collect::<Vec<_>>();
     Ok(scalar::select(plan, &kept, Arc::new(Schema::new(fields))))
 }
 
@@ -137,13 +105,7 @@ fn without_ties(order: Vec<SortKey>, keys: &[usize], width: usize) -> Vec<SortKe
         let (prefix, tail) = deciding.split_at(*length);
         let in_prefix = |column: usize| prefix.iter().any(|key| key.column == column);
         let rest = (0..width).filter(|&column| !keys.contains(&column) && !in_prefix(column));
-        let ties: Vec<SortKey> = rest
-            .map(|column| SortKey {
-                column,
-                descending: false,
-                nulls_first: false,
-            })
-            .collect();
+        let ties: Vec<SortKey> = rest.map(|column| SortKey { column, descending: false, nulls_first: false }).collect();
         ties == tail
     };
     let length = (0..deciding.len()).find(says_ties).unwrap_or(deciding.len());
@@ -157,11 +119,7 @@ pub fn number(window: &Window, limit: Option<u64>) -> Result<Plan> {
     let mut plan = lower(&window.input)?;
     for expression in &window.window_expr {
         let params = row_number(expression)?;
-        let cut = Cut {
-            offset: 0,
-            limit,
-            row_number: true,
-        };
+        let cut = Cut { offset: 0, limit, row_number: true };
         plan = top_k(Extended::new(plan), names, &params.partition_by, &params.order_by, cut)?;
     }
     scalar::cast_to(plan, window.schema.inner())
@@ -197,10 +155,7 @@ pub fn filter(filter: &Filter) -> Result<Plan> {
 }
 
 fn keep(input: Plan, predicate: &Expr, names: &DFSchema) -> Result<Plan> {
-    Ok(Plan::Filter {
-        predicate: scalar::scalar(predicate, names)?,
-        input: input.into(),
-    })
+    Ok(Plan::Filter { predicate: scalar::scalar(predicate, names)?, input: input.into() })
 }
 
 /// k, if the conjunct says that a row_number() below is at most k, and nothing else.

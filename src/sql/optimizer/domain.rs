@@ -23,15 +23,8 @@ impl Domain {
                 columns.push(column.clone());
             }
         })?;
-        let names = columns
-            .iter()
-            .map(|_| Column::new_unqualified(names.next("outer")))
-            .collect();
-        Ok(Domain {
-            outer: outer.clone(),
-            columns,
-            names,
-        })
+        let names = columns.iter().map(|_| Column::new_unqualified(names.next("outer"))).collect();
+        Ok(Domain { outer: outer.clone(), columns, names })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -45,13 +38,8 @@ impl Domain {
     /// The distinct values of the outer columns, under the domain's names.
     pub fn members(&self) -> DataFusionResult<LogicalPlan> {
         let named = self.columns.iter().zip(&self.names);
-        let named: Vec<Expr> = named
-            .map(|(column, name)| Expr::Column(column.clone()).alias(&name.name))
-            .collect();
-        LogicalPlanBuilder::from(self.outer.clone())
-            .project(named)?
-            .distinct()?
-            .build()
+        let named: Vec<Expr> = named.map(|(column, name)| Expr::Column(column.clone()).alias(&name.name)).collect();
+        LogicalPlanBuilder::from(self.outer.clone()).project(named)?.distinct()?.build()
     }
 
     /// Whether `plan` refers to the domain.
@@ -84,11 +72,7 @@ impl Domain {
 
 /// Equality of a member's column on both sides of a join, NULLs included unless there are none.
 pub fn same(left: Expr, right: Expr, by_equality: bool) -> Expr {
-    let operator = if by_equality {
-        Operator::Eq
-    } else {
-        Operator::IsNotDistinctFrom
-    };
+    let operator = if by_equality { Operator::Eq } else { Operator::IsNotDistinctFrom };
     Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right)))
 }
 

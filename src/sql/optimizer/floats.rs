@@ -44,17 +44,10 @@ fn rewrite(plan: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>> {
     let rewritten = plan.map_expressions(|expression| {
         let name = names.save(&expression);
         let expression = expression.transform_up(|part| comparison(part, &schema))?;
-        let sorted = if sorts {
-            expression.transform_data(|key| Ok(canonical_if_float(key, &schema)))?
-        } else {
-            expression
-        };
+        let sorted =
+            if sorts { expression.transform_data(|key| Ok(canonical_if_float(key, &schema)))? } else { expression };
         // A Sort's keys give no columns, so their names don't matter.
-        Ok(if sorts {
-            sorted
-        } else {
-            sorted.update_data(|rewritten| name.restore(rewritten))
-        })
+        Ok(if sorts { sorted } else { sorted.update_data(|rewritten| name.restore(rewritten)) })
     })?;
     rewritten.transform_data(|plan| match plan {
         LogicalPlan::Aggregate(aggregate) => group_keys(aggregate, &schema),
@@ -104,43 +97,18 @@ fn comparison(expression: Expr, schema: &DFSchema) -> DataFusionResult<Transform
                 right: boxed(right, schema),
             }))
         }
-        Expr::Between(Between {
-            expr,
-            negated,
-            low,
-            high,
-        }) if compares(&expr) => {
+        Expr::Between(Between { expr, negated, low, high }) if compares(&expr) => {
             let (expr, low, high) = (boxed(expr, schema), boxed(low, schema), boxed(high, schema));
-            Transformed::yes(Expr::Between(Between {
-                expr,
-                negated,
-                low,
-                high,
-            }))
+            Transformed::yes(Expr::Between(Between { expr, negated, low, high }))
         }
         Expr::InList(InList { expr, list, negated }) if compares(&expr) => {
             let list = list.into_iter().map(canonical).collect();
-            Transformed::yes(Expr::InList(InList {
-                expr: boxed(expr, schema),
-                list,
-                negated,
-            }))
+            Transformed::yes(Expr::InList(InList { expr: boxed(expr, schema), list, negated }))
         }
-        Expr::Case(Case {
-            expr: Some(operand),
-            when_then_expr,
-            else_expr,
-        }) if compares(&operand) => {
-            let arms = when_then_expr
-                .into_iter()
-                .map(|(when, then)| (boxed(when, schema), then))
-                .collect();
+        Expr::Case(Case { expr: Some(operand), when_then_expr, else_expr }) if compares(&operand) => {
+            let arms = when_then_expr.into_iter().map(|(when, then)| (boxed(when, schema), then)).collect();
             let operand = Some(boxed(operand, schema));
-            Transformed::yes(Expr::Case(Case {
-                expr: operand,
-                when_then_expr: arms,
-                else_expr,
-            }))
+            Transformed::yes(Expr::Case(Case { expr: operand, when_then_expr: arms, else_expr }))
         }
         Expr::AggregateFunction(AggregateFunction { func, mut params })
             if params.distinct || !params.order_by.is_empty() =>
@@ -163,10 +131,7 @@ fn comparison(expression: Expr, schema: &DFSchema) -> DataFusionResult<Transform
 
 fn compares_values(operator: Operator) -> bool {
     use Operator::*;
-    matches!(
-        operator,
-        Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom
-    )
+    matches!(operator, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
 fn sort_keys(keys: Vec<SortExpr>, schema: &DFSchema) -> Vec<SortExpr> {
@@ -176,11 +141,7 @@ fn sort_keys(keys: Vec<SortExpr>, schema: &DFSchema) -> Vec<SortExpr> {
 
 /// GROUP BY canonical floats, under the old names.
 fn group_keys(aggregate: Aggregate, schema: &DFSchema) -> DataFusionResult<Transformed<LogicalPlan>> {
-    if !aggregate
-        .group_expr
-        .iter()
-        .any(|key| needs_it(strip_alias(key), schema))
-    {
+    if !aggregate.group_expr.iter().any(|key| needs_it(strip_alias(key), schema)) {
         return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
     }
     let names = NamePreserver::new_for_projection();
@@ -210,10 +171,7 @@ fn distinct_rows(input: Arc<LogicalPlan>) -> DataFusionResult<Transformed<Logica
         named_as(canonical_if_float(Expr::Column(column.clone()), &schema).data, &column)
     });
     let canonical: Vec<Expr> = canonical.collect();
-    let plan = LogicalPlanBuilder::from(Arc::unwrap_or_clone(input))
-        .project(canonical)?
-        .distinct()?
-        .build()?;
+    let plan = LogicalPlanBuilder::from(Arc::unwrap_or_clone(input)).project(canonical)?.distinct()?.build()?;
     Ok(Transformed::yes(plan))
 }
 
@@ -226,17 +184,10 @@ fn join_keys(mut join: datafusion::logical_expr::Join) -> DataFusionResult<Trans
         rewritten.data
     };
     let (left, right) = (join.left.schema().clone(), join.right.schema().clone());
-    let on = join
-        .on
-        .into_iter()
-        .map(|(l, r)| (canonical(l, &left), canonical(r, &right)));
+    let on = join.on.into_iter().map(|(l, r)| (canonical(l, &left), canonical(r, &right)));
     join.on = on.collect();
     let plan = LogicalPlan::Join(join);
-    Ok(if changed {
-        Transformed::yes(plan)
-    } else {
-        Transformed::no(plan)
-    })
+    Ok(if changed { Transformed::yes(plan) } else { Transformed::no(plan) })
 }
 
 const NAME: &str = "canonical_float";
@@ -255,9 +206,7 @@ struct CanonicalFloat {
 impl CanonicalFloat {
     fn new() -> Self {
         let types = vec![DataType::Float32, DataType::Float64];
-        CanonicalFloat {
-            signature: Signature::uniform(1, types, Volatility::Immutable),
-        }
+        CanonicalFloat { signature: Signature::uniform(1, types, Volatility::Immutable) }
     }
 }
 
@@ -276,11 +225,7 @@ impl ScalarUDFImpl for CanonicalFloat {
 
     fn return_field_from_args(&self, arguments: ReturnFieldArgs) -> DataFusionResult<FieldRef> {
         let given = &arguments.arg_fields[0];
-        Ok(Arc::new(Field::new(
-            NAME,
-            given.data_type().clone(),
-            given.is_nullable(),
-        )))
+        Ok(Arc::new(Field::new(NAME, given.data_type().clone(), given.is_nullable())))
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
@@ -299,15 +244,11 @@ fn canonical_array(array: &ArrayRef) -> DataFusionResult<ArrayRef> {
     match array.data_type() {
         DataType::Float32 => {
             let canonical = |value: f32| if value.is_nan() { f32::NAN } else { value + 0.0 };
-            Ok(Arc::new(
-                array.as_primitive::<Float32Type>().unary::<_, Float32Type>(canonical),
-            ))
+            Ok(Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(canonical)))
         }
         DataType::Float64 => {
             let canonical = |value: f64| if value.is_nan() { f64::NAN } else { value + 0.0 };
-            Ok(Arc::new(
-                array.as_primitive::<Float64Type>().unary::<_, Float64Type>(canonical),
-            ))
+            Ok(Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(canonical)))
         }
         other => exec_err!("canonical_float of {other}"),
     }

@@ -43,11 +43,7 @@ fn expand(aggregate: Aggregate) -> DataFusionResult<Transformed<LogicalPlan>> {
             let keys: Vec<Expr> = grouping.distinct_expr().into_iter().cloned().collect();
             (keys, grouping_sets(grouping)?)
         }
-        keys if aggregate
-            .aggr_expr
-            .iter()
-            .any(|function| grouping_arguments(function).is_some()) =>
-        {
+        keys if aggregate.aggr_expr.iter().any(|function| grouping_arguments(function).is_some()) => {
             (keys.to_vec(), vec![keys.to_vec()])
         }
         _ => return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate))),
@@ -56,19 +52,14 @@ fn expand(aggregate: Aggregate) -> DataFusionResult<Transformed<LogicalPlan>> {
     let kept = |column: &Column| column.name != Aggregate::INTERNAL_GROUPING_ID;
     let output: Vec<Column> = aggregate.schema.columns().into_iter().filter(kept).collect();
 
-    let branches = sets
-        .iter()
-        .map(|set| branch(&aggregate, &keys, set, &output).map(Arc::new));
+    let branches = sets.iter().map(|set| branch(&aggregate, &keys, set, &output).map(Arc::new));
     let mut branches = branches.collect::<DataFusionResult<Vec<_>>>()?;
     let plan = match branches.len() {
         1 => Arc::unwrap_or_clone(branches.remove(0)),
         _ => {
             let union = LogicalPlan::Union(Union::try_new_with_loose_types(branches)?);
             let columns = union.schema().columns();
-            let back = columns
-                .into_iter()
-                .zip(&output)
-                .map(|(from, to)| named_as(Expr::Column(from), to));
+            let back = columns.into_iter().zip(&output).map(|(from, to)| named_as(Expr::Column(from), to));
             let back: Vec<Expr> = back.collect();
             LogicalPlanBuilder::from(union).project(back)?.build()?
         }
@@ -81,15 +72,8 @@ fn grouping_sets(grouping: &GroupingSet) -> DataFusionResult<Vec<Vec<Expr>>> {
         GroupingSet::GroupingSets(sets) => sets.clone(),
         GroupingSet::Rollup(keys) => (0..=keys.len()).rev().map(|length| keys[..length].to_vec()).collect(),
         GroupingSet::Cube(keys) if keys.len() < 13 => {
-            let members = |bits: usize| {
-                keys.iter()
-                    .enumerate()
-                    .filter(move |(position, _)| bits >> position & 1 == 1)
-            };
-            (0..1usize << keys.len())
-                .rev()
-                .map(|bits| members(bits).map(|(_, key)| key.clone()).collect())
-                .collect()
+            let members = |bits: usize| keys.iter().enumerate().filter(move |(position, _)| bits >> position & 1 == 1);
+            (0..1usize << keys.len()).rev().map(|bits| members(bits).map(|(_, key)| key.clone()).collect()).collect()
         }
         GroupingSet::Cube(_) => return Err(too_many_sets().into()),
     };
@@ -100,10 +84,7 @@ fn grouping_sets(grouping: &GroupingSet) -> DataFusionResult<Vec<Vec<Expr>>> {
 }
 
 fn too_many_sets() -> Error {
-    Error::new(
-        SqlState::STATEMENT_TOO_COMPLEX,
-        format!("too many grouping sets present (maximum {SETS_MAX})"),
-    )
+    Error::new(SqlState::STATEMENT_TOO_COMPLEX, format!("too many grouping sets present (maximum {SETS_MAX})"))
 }
 
 /// The aggregation by one set, with NULL for the keys that are not in it.
@@ -114,52 +95,30 @@ fn branch(aggregate: &Aggregate, keys: &[Expr], set: &[Expr], output: &[Column])
             set_keys.push(key.clone())
         }
     });
-    let computed: Vec<&Expr> = aggregate
-        .aggr_expr
-        .iter()
-        .filter(|each| grouping_arguments(each).is_none())
-        .collect();
+    let computed: Vec<&Expr> = aggregate.aggr_expr.iter().filter(|each| grouping_arguments(each).is_none()).collect();
     let mut functions: Vec<Expr> = computed.into_iter().cloned().collect();
     if set_keys.is_empty() && functions.is_empty() {
         functions.push(count_udaf().call(vec![lit(1i64)]).alias("__rows"));
     }
-    let plan = LogicalPlan::Aggregate(Aggregate::try_new(
-        aggregate.input.clone(),
-        set_keys.clone(),
-        functions,
-    )?);
+    let plan = LogicalPlan::Aggregate(Aggregate::try_new(aggregate.input.clone(), set_keys.clone(), functions)?);
     let columns = plan.schema().columns();
     let mut results = columns[set_keys.len()..].iter();
 
-    let key_values = keys
-        .iter()
-        .map(|key| match set_keys.iter().position(|member| member == key) {
-            Some(position) => Ok(Expr::Column(columns[position].clone())),
-            // Types are settled later, across the union.
-            None => Ok(lit(ScalarValue::Null)),
-        });
-    let values = key_values.chain(
-        aggregate
-            .aggr_expr
-            .iter()
-            .map(|function| match grouping_arguments(function) {
-                Some(arguments) => grouping(arguments, keys, &set_keys),
-                None => {
-                    let column = results
-                        .next()
-                        .expect("each function that is not grouping() is computed");
-                    Ok(Expr::Column(column.clone()))
-                }
-            }),
-    );
+    let key_values = keys.iter().map(|key| match set_keys.iter().position(|member| member == key) {
+        Some(position) => Ok(Expr::Column(columns[position].clone())),
+        // Types are settled later, across the union.
+        None => Ok(lit(ScalarValue::Null)),
+    });
+    let values = key_values.chain(aggregate.aggr_expr.iter().map(|function| match grouping_arguments(function) {
+        Some(arguments) => grouping(arguments, keys, &set_keys),
+        None => {
+            let column = results.next().expect("each function that is not grouping() is computed");
+            Ok(Expr::Column(column.clone()))
+        }
+    }));
     let values = values.collect::<DataFusionResult<Vec<_>>>()?;
-    let named = values
-        .into_iter()
-        .zip(output)
-        .map(|(value, column)| named_as(value, column));
-    LogicalPlanBuilder::from(plan)
-        .project(named.collect::<Vec<_>>())?
-        .build()
+    let named = values.into_iter().zip(output).map(|(value, column)| named_as(value, column));
+    LogicalPlanBuilder::from(plan).project(named.collect::<Vec<_>>())?.build()
 }
 
 /// The arguments of `grouping(...)`, possibly under an alias.

@@ -48,12 +48,7 @@ fn check(clause: &str, negative: SqlState, expression: Option<Box<Expr>>) -> Res
         let message = format!("argument of {clause} must not contain variables");
         return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message));
     }
-    if expression.exists(|part| {
-        Ok(matches!(
-            part,
-            Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)
-        ))
-    })? {
+    if expression.exists(|part| Ok(matches!(part, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_))))? {
         return Err(Error::unsupported(format!("a subquery in {clause} is not supported"))
             .with_hint(format!("Write a number, or a parameter, after {clause}.")));
     }

@@ -27,19 +27,12 @@ pub struct Repeat {
 
 impl Repeat {
     pub fn try_new(input: LogicalPlan) -> DataFusionResult<Self> {
-        let all: Vec<_> = input
-            .schema()
-            .iter()
-            .map(|(table, field)| (table.cloned(), field.clone()))
-            .collect();
+        let all: Vec<_> = input.schema().iter().map(|(table, field)| (table.cloned(), field.clone())).collect();
         let Some((_, kept)) = all.split_last() else {
             return internal_err!("Repeat needs a column to count by");
         };
         let schema = DFSchema::new_with_metadata(kept.to_vec(), input.schema().metadata().clone())?;
-        Ok(Repeat {
-            input: Arc::new(input),
-            schema: Arc::new(schema),
-        })
+        Ok(Repeat { input: Arc::new(input), schema: Arc::new(schema) })
     }
 
     /// Position of the count in the input.
@@ -109,10 +102,7 @@ impl RepeatExec {
             input.pipeline_behavior(),
             input.boundedness(),
         );
-        RepeatExec {
-            input,
-            properties: Arc::new(properties),
-        }
+        RepeatExec { input, properties: Arc::new(properties) }
     }
 }
 
@@ -170,16 +160,8 @@ struct Copies {
 impl Copies {
     fn new(batch: &RecordBatch, schema: SchemaRef, rows_max: usize) -> Self {
         let mut columns = batch.columns().to_vec();
-        let counts = columns
-            .pop()
-            .map(|counts| counts.as_primitive::<Int64Type>().values().to_vec());
-        Copies {
-            columns,
-            counts: counts.unwrap_or_default(),
-            schema,
-            rows_max,
-            row: 0,
-        }
+        let counts = columns.pop().map(|counts| counts.as_primitive::<Int64Type>().values().to_vec());
+        Copies { columns, counts: counts.unwrap_or_default(), schema, rows_max, row: 0 }
     }
 }
 

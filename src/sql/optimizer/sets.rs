@@ -58,56 +58,34 @@ fn count_rows(join: Join) -> DataFusionResult<LogicalPlan> {
     let column = |position: usize| Expr::Column(Column::new_unqualified(format!("__column_{position}")));
     let named = |keys: Vec<Expr>| {
         let aliased = keys.into_iter().enumerate();
-        aliased
-            .map(|(position, key)| key.alias(format!("__column_{position}")))
-            .collect::<Vec<_>>()
+        aliased.map(|(position, key)| key.alias(format!("__column_{position}"))).collect::<Vec<_>>()
     };
     let width = left_keys.len();
     let (mark, no_mark) = (lit(1i64), lit(ScalarValue::Int64(None)));
-    let left = named(left_keys)
-        .into_iter()
-        .chain([mark.clone().alias(LEFT), no_mark.clone().alias(RIGHT)]);
-    let right = named(right_keys)
-        .into_iter()
-        .chain([no_mark.alias(LEFT), mark.alias(RIGHT)]);
+    let left = named(left_keys).into_iter().chain([mark.clone().alias(LEFT), no_mark.clone().alias(RIGHT)]);
+    let right = named(right_keys).into_iter().chain([no_mark.alias(LEFT), mark.alias(RIGHT)]);
 
     let schema = join.left.schema().clone();
     let marked = [
-        LogicalPlanBuilder::from(Arc::unwrap_or_clone(join.left))
-            .project(left)?
-            .build()?,
-        LogicalPlanBuilder::from(Arc::unwrap_or_clone(join.right))
-            .project(right)?
-            .build()?,
+        LogicalPlanBuilder::from(Arc::unwrap_or_clone(join.left)).project(left)?.build()?,
+        LogicalPlanBuilder::from(Arc::unwrap_or_clone(join.right)).project(right)?.build()?,
     ];
     let both = LogicalPlan::Union(Union::try_new(marked.into_iter().map(Arc::new).collect())?);
 
-    let count = |mark: &str| {
-        count_udaf()
-            .call(vec![Expr::Column(Column::new_unqualified(mark))])
-            .alias(mark)
-    };
+    let count = |mark: &str| count_udaf().call(vec![Expr::Column(Column::new_unqualified(mark))]).alias(mark);
     let counted = LogicalPlanBuilder::from(both).aggregate((0..width).map(column), [count(LEFT), count(RIGHT)])?;
     let of = |mark: &str| Expr::Column(Column::new_unqualified(mark));
     let copies = match join.join_type {
         JoinType::LeftAnti => of(LEFT) - of(RIGHT),
         _ => when(of(LEFT).lt(of(RIGHT)), of(LEFT)).otherwise(of(RIGHT))?,
     };
-    let counted = counted
-        .project((0..width).map(column).chain([copies.alias("__copies")]))?
-        .build()?;
-    let repeated = LogicalPlan::Extension(Extension {
-        node: Arc::new(Repeat::try_new(counted)?),
-    });
+    let counted = counted.project((0..width).map(column).chain([copies.alias("__copies")]))?.build()?;
+    let repeated = LogicalPlan::Extension(Extension { node: Arc::new(Repeat::try_new(counted)?) });
 
     let back = schema.iter().enumerate().map(|(position, field)| {
         let value = column(position);
         let same = value.get_type(repeated.schema())? == *field.1.data_type();
-        let value = if same {
-            value
-        } else {
-            Expr::Cast(Cast::new(Box::new(value), field.1.data_type().clone()))
-        };
+        let value = if same { value } else { Expr::Cast(Cast::new(Box::new(value), field.1.data_type().clone())) };
         Ok(named_as(value, &Column::from(field)))
     });
     let back = back.collect::<DataFusionResult<Vec<_>>>()?;

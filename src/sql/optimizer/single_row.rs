@@ -15,15 +15,8 @@ use crate::types::{Error, SqlState};
 
 /// The function for subqueries whose one column is `field`.
 pub fn single_row(field: &Field) -> ScalarUDF {
-    let metadata = field
-        .metadata()
-        .iter()
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    ScalarUDF::from(SingleRow {
-        signature: Signature::any(2, Volatility::Immutable),
-        metadata,
-    })
+    let metadata = field.metadata().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    ScalarUDF::from(SingleRow { signature: Signature::any(2, Volatility::Immutable), metadata })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -39,10 +39,7 @@ pub struct JoinSubqueries;
 
 impl AnalyzerRule for JoinSubqueries {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> DataFusionResult<LogicalPlan> {
-        Joiner {
-            names: Names::default(),
-        }
-        .plan(plan)
+        Joiner { names: Names::default() }.plan(plan)
     }
 
     fn name(&self) -> &str {
@@ -76,9 +73,8 @@ impl Joiner {
     fn filter(&self, filter: Filter) -> DataFusionResult<LogicalPlan> {
         let Filter { predicate, input, .. } = filter;
         let original = columns(input.schema());
-        let (demands, plain): (Vec<_>, Vec<_>) = split_conjunction_owned(predicate)
-            .into_iter()
-            .partition(contains_subquery);
+        let (demands, plain): (Vec<_>, Vec<_>) =
+            split_conjunction_owned(predicate).into_iter().partition(contains_subquery);
         let mut input = with_filter(Arc::unwrap_or_clone(input), plain)?;
         let mut embedded = vec![];
         for demand in demands {
@@ -92,19 +88,11 @@ impl Joiner {
                 }
                 Demand::In(value, plan, negated) if !contains_subquery(&value) => {
                     let plan = self.subquery(&plan)?;
-                    let plan = if negated {
-                        self.count_nulls(&mut input, &value, plan)?
-                    } else {
-                        plan
-                    };
+                    let plan = if negated { self.count_nulls(&mut input, &value, plan)? } else { plan };
                     self.semi_join(input, plan, Some(value), negated)?
                 }
                 Demand::In(value, plan, negated) => {
-                    embedded.push(Expr::InSubquery(InSubquery::new(
-                        Box::new(value),
-                        subquery_of(plan),
-                        negated,
-                    )));
+                    embedded.push(Expr::InSubquery(InSubquery::new(Box::new(value), subquery_of(plan), negated)));
                     input
                 }
                 Demand::Other(expression) => {
@@ -125,9 +113,7 @@ impl Joiner {
         let inputs = node.inputs();
         let [input] = inputs.as_slice() else {
             let message = format!("a subquery in {} is not supported", node.display());
-            return Err(Error::unsupported(message)
-                .with_hint("Join the subquery in FROM.")
-                .into());
+            return Err(Error::unsupported(message).with_hint("Join the subquery in FROM.").into());
         };
         let mut input = (*input).clone();
         let original = columns(node.schema());
@@ -148,16 +134,12 @@ impl Joiner {
             let predicate = join.filter.expect("it was looked at just now");
             let plain = Join { filter: None, ..join };
             let joined = self.join(plain)?.data;
-            return self
-                .filter(Filter::try_new(predicate, Arc::new(joined))?)
-                .map(Transformed::yes);
+            return self.filter(Filter::try_new(predicate, Arc::new(joined))?).map(Transformed::yes);
         }
         if in_filter {
-            return Err(
-                Error::unsupported("a subquery in the condition of an outer join is not supported")
-                    .with_hint("Join the subquery first, in FROM.")
-                    .into(),
-            );
+            return Err(Error::unsupported("a subquery in the condition of an outer join is not supported")
+                .with_hint("Join the subquery first, in FROM.")
+                .into());
         }
         if !correlated(&join.right, &join.left)? {
             return Ok(Transformed::no(LogicalPlan::Join(join)));
@@ -191,11 +173,7 @@ impl Joiner {
                     let exists = self.exists(self.subquery(&subquery.subquery)?, input)?;
                     if negated { exists.is_not_true() } else { exists }
                 }
-                Expr::InSubquery(InSubquery {
-                    expr,
-                    subquery,
-                    negated,
-                }) => {
+                Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
                     let value = self.expression(*expr, input)?;
                     let is_in = self.is_in(value, self.subquery(&subquery.subquery)?, input)?;
                     if negated { !is_in } else { is_in }
@@ -228,10 +206,7 @@ impl Joiner {
         let mut input = input;
         let original = columns(input.schema());
         let exists = self.exists(plan, &mut input)?;
-        only(
-            with_filter(input, vec![if negated { exists.is_not_true() } else { exists }])?,
-            original,
-        )
+        only(with_filter(input, vec![if negated { exists.is_not_true() } else { exists }])?, original)
     }
 
     /// `value IN (subquery)` as an expression: true, false, or NULL if a NULL could have been equal.
@@ -242,9 +217,7 @@ impl Joiner {
             true => None,
             false => Some(self.counts(&plan, input)?),
         };
-        let members = LogicalPlanBuilder::from(plan)
-            .filter(member.clone().is_not_null())?
-            .project([member])?;
+        let members = LogicalPlanBuilder::from(plan).filter(member.clone().is_not_null())?.project([member])?;
         let found = self.matches(value.clone(), members.distinct()?.build()?, input)?;
         let Some([rows, not_null]) = counts else {
             return Ok(found.is_not_null());
@@ -259,10 +232,8 @@ impl Joiner {
     /// The numbers of rows and of values that are not NULL; NULL or zero if there is no row.
     fn counts(&self, plan: &LogicalPlan, input: &mut LogicalPlan) -> DataFusionResult<[Expr; 2]> {
         let member = columns(plan.schema()).swap_remove(0);
-        let counted = LogicalPlanBuilder::from(plan.clone()).aggregate(
-            Vec::<Expr>::new(),
-            [count_rows(), count_udaf().call(vec![member]).alias("__not_null")],
-        )?;
+        let counted = LogicalPlanBuilder::from(plan.clone())
+            .aggregate(Vec::<Expr>::new(), [count_rows(), count_udaf().call(vec![member]).alias("__not_null")])?;
         let mut counts = self.attach(counted.build()?, input, false)?;
         let not_null = counts.remove(1);
         Ok([counts.remove(0), not_null])
@@ -291,9 +262,7 @@ impl Joiner {
         let found = fresh.pop().expect("the mark was asked for");
         let by_members = member_conditions(&domain, unnested.by_equality);
         let on: Vec<Expr> = by_members.chain([value.eq(fresh.swap_remove(0))]).collect();
-        *input = LogicalPlanBuilder::from(input.clone())
-            .join_on(plan, JoinType::Left, on)?
-            .build()?;
+        *input = LogicalPlanBuilder::from(input.clone()).join_on(plan, JoinType::Left, on)?.build()?;
         Ok(found)
     }
 
@@ -315,11 +284,7 @@ impl Joiner {
         *input = joined.build()?;
         let Some(missing) = missing else { return Ok(fresh) };
         let found = fresh.pop().expect("the mark was asked for");
-        fresh
-            .into_iter()
-            .zip(missing)
-            .map(|(column, missing)| filled(column, missing, found.clone()))
-            .collect()
+        fresh.into_iter().zip(missing).map(|(column, missing)| filled(column, missing, found.clone())).collect()
     }
 
     /// The plan's first `width` columns under names of their own, the domain's, and a mark that is never NULL.
@@ -338,9 +303,7 @@ impl Joiner {
         let aliased = values.into_iter().zip(&names).map(|(value, name)| value.alias(name));
         let all: Vec<Expr> = aliased.chain(domain.names.iter().cloned().map(Expr::Column)).collect();
         let plan = LogicalPlanBuilder::from(plan).project(all)?.build()?;
-        let fresh = names
-            .into_iter()
-            .map(|name| Expr::Column(Column::new_unqualified(name)));
+        let fresh = names.into_iter().map(|name| Expr::Column(Column::new_unqualified(name)));
         Ok((plan, fresh.collect()))
     }
 
@@ -352,11 +315,7 @@ impl Joiner {
         value: Option<Expr>,
         negated: bool,
     ) -> DataFusionResult<LogicalPlan> {
-        let join_type = if negated {
-            JoinType::LeftAnti
-        } else {
-            JoinType::LeftSemi
-        };
+        let join_type = if negated { JoinType::LeftAnti } else { JoinType::LeftSemi };
         let (right, on) = match self.pull_up(&plan, &input, &value)? {
             Some(pulled) => pulled,
             None => {
@@ -365,12 +324,7 @@ impl Joiner {
                 let width = usize::from(value.is_some());
                 let (right, mut fresh) = self.renamed(unnested.plan, width, &domain, false)?;
                 let is_equal = value.map(|value| value.eq(fresh.swap_remove(0)));
-                (
-                    right,
-                    member_conditions(&domain, unnested.by_equality)
-                        .chain(is_equal)
-                        .collect(),
-                )
+                (right, member_conditions(&domain, unnested.by_equality).chain(is_equal).collect())
             }
         };
         LogicalPlanBuilder::from(input).join_on(right, join_type, on)?.build()
@@ -391,25 +345,16 @@ impl Joiner {
         if output_reaches || correlated(source, outer)? {
             return Ok(None);
         }
-        let (across, local): (Vec<_>, Vec<_>) = predicate
-            .map(split_conjunction_owned)
-            .unwrap_or_default()
-            .into_iter()
-            .partition(Expr::contains_outer);
+        let (across, local): (Vec<_>, Vec<_>) =
+            predicate.map(split_conjunction_owned).unwrap_or_default().into_iter().partition(Expr::contains_outer);
         let mut inner: Vec<Column> = vec![];
         for expression in across.iter().chain(&output) {
-            let used = expression
-                .column_refs()
-                .into_iter()
-                .filter(|column| source.schema().has_column(column));
+            let used = expression.column_refs().into_iter().filter(|column| source.schema().has_column(column));
             let mut used: Vec<Column> = used.cloned().filter(|column| !inner.contains(column)).collect();
             used.sort();
             inner.extend(used);
         }
-        let fresh: Vec<Column> = inner
-            .iter()
-            .map(|_| Column::new_unqualified(self.names.next("subquery")))
-            .collect();
+        let fresh: Vec<Column> = inner.iter().map(|_| Column::new_unqualified(self.names.next("subquery"))).collect();
         let bind = |expression: Expr| {
             let bound = expression.transform(|part| match &part {
                 Expr::Column(column) => match inner.iter().position(|known| known == column) {
@@ -427,17 +372,12 @@ impl Joiner {
         if let (Some(value), Some(output)) = (value, output) {
             on.insert(0, value.clone().eq(bind(output)?));
         }
-        let renamed = inner
-            .iter()
-            .zip(&fresh)
-            .map(|(column, name)| Expr::Column(column.clone()).alias(&name.name));
+        let renamed = inner.iter().zip(&fresh).map(|(column, name)| Expr::Column(column.clone()).alias(&name.name));
         let mut renamed: Vec<Expr> = renamed.collect();
         if renamed.is_empty() {
             renamed.push(lit(true).alias(self.names.next("subquery")));
         }
-        let right = LogicalPlanBuilder::from(with_filter(source.clone(), local)?)
-            .project(renamed)?
-            .build()?;
+        let right = LogicalPlanBuilder::from(with_filter(source.clone(), local)?).project(renamed)?.build()?;
         Ok(Some((right, on)))
     }
 }
@@ -452,11 +392,7 @@ enum Demand {
 fn demanded(expression: Expr) -> Demand {
     match expression {
         Expr::Exists(Exists { subquery, negated }) => Demand::Exists(subquery.subquery, negated),
-        Expr::InSubquery(InSubquery {
-            expr,
-            subquery,
-            negated,
-        }) => Demand::In(*expr, subquery.subquery, negated),
+        Expr::InSubquery(InSubquery { expr, subquery, negated }) => Demand::In(*expr, subquery.subquery, negated),
         Expr::Not(inner) => match demanded(*inner) {
             Demand::Exists(plan, negated) => Demand::Exists(plan, !negated),
             Demand::In(value, plan, negated) => Demand::In(value, plan, !negated),
@@ -467,11 +403,7 @@ fn demanded(expression: Expr) -> Demand {
 }
 
 fn subquery_of(plan: Arc<LogicalPlan>) -> datafusion::logical_expr::Subquery {
-    datafusion::logical_expr::Subquery {
-        subquery: plan,
-        outer_ref_columns: vec![],
-        spans: Default::default(),
-    }
+    datafusion::logical_expr::Subquery { subquery: plan, outer_ref_columns: vec![], spans: Default::default() }
 }
 
 /// A subquery without what does not change whether it has rows (or, with `output`, which values it has): its output
@@ -542,23 +474,12 @@ fn has_subquery(plan: &LogicalPlan) -> DataFusionResult<bool> {
     let mut found = false;
     plan.apply_expressions(|expression| {
         found |= contains_subquery(expression);
-        Ok(if found {
-            TreeNodeRecursion::Stop
-        } else {
-            TreeNodeRecursion::Continue
-        })
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(found)
 }
 
 fn contains_subquery(expression: &Expr) -> bool {
-    let is_subquery = |part: &Expr| {
-        Ok(matches!(
-            part,
-            Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)
-        ))
-    };
-    expression
-        .exists(is_subquery)
-        .expect("looking at an expression can't fail")
+    let is_subquery = |part: &Expr| Ok(matches!(part, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)));
+    expression.exists(is_subquery).expect("looking at an expression can't fail")
 }

@@ -30,11 +30,8 @@ fn oracle() -> Oracle {
 fn gives(sql: &str, rows: &[&str]) {
     let bare = |row: String| {
         let values: String = row.trim_matches(['[', ']']).replace("NULL", "-");
-        let value = |part: &str| {
-            part.split_once('(')
-                .map_or(part, |(_, value)| value.trim_end_matches(')'))
-                .to_string()
-        };
+        let value =
+            |part: &str| part.split_once('(').map_or(part, |(_, value)| value.trim_end_matches(')')).to_string();
         values.split(", ").map(value).collect::<Vec<_>>().join(" ")
     };
     let mut found: Vec<String> = oracle().agrees(sql).into_iter().map(bare).collect();
@@ -49,15 +46,9 @@ fn set_operations_count_copies() {
     gives("SELECT x FROM l EXCEPT ALL SELECT y FROM r", &["1", "2", "3", "-"]);
     gives("SELECT x FROM l EXCEPT SELECT y FROM r", &["2", "3"]);
     gives("SELECT x FROM l INTERSECT ALL SELECT y FROM r", &["1", "-"]);
-    gives(
-        "SELECT x FROM l INTERSECT ALL SELECT x FROM l WHERE x = 1 OR x IS NULL",
-        &["1", "1", "-", "-"],
-    );
+    gives("SELECT x FROM l INTERSECT ALL SELECT x FROM l WHERE x = 1 OR x IS NULL", &["1", "1", "-", "-"]);
     gives("SELECT x FROM l INTERSECT SELECT y FROM r", &["1", "-"]);
-    gives(
-        "SELECT x FROM (SELECT x FROM l EXCEPT ALL SELECT y FROM r) d WHERE x > 1",
-        &["2", "3"],
-    );
+    gives("SELECT x FROM (SELECT x FROM l EXCEPT ALL SELECT y FROM r) d WHERE x > 1", &["2", "3"]);
 }
 
 #[test]
@@ -65,15 +56,9 @@ fn every_grouping_set_counts() {
     gives("SELECT count(*) FROM l GROUP BY GROUPING SETS ((), ())", &["6", "6"]);
     gives("SELECT count(*) FROM e GROUP BY GROUPING SETS ((), ())", &["0", "0"]);
     gives("SELECT y, count(*) FROM e GROUP BY ROLLUP (y)", &["- 0"]);
-    gives(
-        "SELECT y, count(*), grouping(y) FROM r GROUP BY CUBE (y)",
-        &["1 1 0", "4 1 0", "- 1 0", "- 3 1"],
-    );
+    gives("SELECT y, count(*), grouping(y) FROM r GROUP BY CUBE (y)", &["1 1 0", "4 1 0", "- 1 0", "- 3 1"]);
     gives("SELECT y, grouping(y) FROM r GROUP BY y", &["1 0", "4 0", "- 0"]);
-    gives(
-        "SELECT y, count(*) FROM r GROUP BY GROUPING SETS (y, y)",
-        &["1 1", "1 1", "4 1", "4 1", "- 1", "- 1"],
-    );
+    gives("SELECT y, count(*) FROM r GROUP BY GROUPING SETS (y, y)", &["1 1", "1 1", "4 1", "4 1", "- 1", "- 1"]);
 }
 
 #[test]
@@ -84,61 +69,25 @@ fn scalar_subqueries_have_one_row_or_none() {
     oracle.fails("SELECT x, (SELECT b.x FROM l b WHERE b.x = l.x) AS v FROM l", "21000");
     gives("SELECT (SELECT y FROM r WHERE y = 4)", &["4"]);
     gives("SELECT (SELECT y FROM e)", &["-"]);
-    gives(
-        "SELECT x, (SELECT y FROM r WHERE y = x) FROM l",
-        &["1 1", "1 1", "2 -", "3 -", "- -", "- -"],
-    );
+    gives("SELECT x, (SELECT y FROM r WHERE y = x) FROM l", &["1 1", "1 1", "2 -", "3 -", "- -", "- -"]);
     gives("SELECT x FROM l WHERE x = (SELECT y FROM e)", &[]);
     // The value is not used, so that there may be several.
-    gives(
-        "SELECT CASE WHEN x > 5 THEN (SELECT y FROM r) ELSE x END FROM l WHERE x > 1",
-        &["2", "3"],
-    );
-    gives(
-        "SELECT y, (SELECT count(*) FROM l WHERE x = y) FROM r",
-        &["1 2", "4 0", "- 0"],
-    );
-    gives(
-        "SELECT y, (SELECT count(*) FROM l WHERE x = y HAVING count(*) > 0) FROM r",
-        &["1 2", "4 -", "- -"],
-    );
+    gives("SELECT CASE WHEN x > 5 THEN (SELECT y FROM r) ELSE x END FROM l WHERE x > 1", &["2", "3"]);
+    gives("SELECT y, (SELECT count(*) FROM l WHERE x = y) FROM r", &["1 2", "4 0", "- 0"]);
+    gives("SELECT y, (SELECT count(*) FROM l WHERE x = y HAVING count(*) > 0) FROM r", &["1 2", "4 -", "- -"]);
 }
 
 #[test]
 fn in_has_three_values() {
     gives("SELECT x FROM l WHERE x NOT IN (SELECT y FROM r)", &[]);
-    gives(
-        "SELECT x FROM l WHERE x NOT IN (SELECT y FROM r WHERE y IS NOT NULL)",
-        &["2", "3"],
-    );
-    gives(
-        "SELECT x FROM l WHERE x NOT IN (SELECT y FROM e)",
-        &["1", "1", "2", "3", "-", "-"],
-    );
-    gives(
-        "SELECT DISTINCT x, x IN (SELECT y FROM r) FROM l",
-        &["1 true", "2 -", "3 -", "- -"],
-    );
-    gives(
-        "SELECT DISTINCT x, x IN (SELECT y FROM e) FROM l",
-        &["1 false", "2 false", "3 false", "- false"],
-    );
-    gives(
-        "SELECT DISTINCT x FROM l WHERE (x NOT IN (SELECT y FROM r)) IS NULL",
-        &["2", "3", "-"],
-    );
-    gives(
-        "SELECT DISTINCT x FROM l WHERE NOT (x IN (SELECT y FROM r) OR x = 2)",
-        &[],
-    );
-    gives(
-        "SELECT x FROM l WHERE x NOT IN (SELECT y FROM r WHERE y = x)",
-        &["2", "3", "-", "-"],
-    );
-    gives(
-        "SELECT x FROM l WHERE x > ALL (SELECT y FROM e)",
-        &["1", "1", "2", "3", "-", "-"],
-    );
+    gives("SELECT x FROM l WHERE x NOT IN (SELECT y FROM r WHERE y IS NOT NULL)", &["2", "3"]);
+    gives("SELECT x FROM l WHERE x NOT IN (SELECT y FROM e)", &["1", "1", "2", "3", "-", "-"]);
+    gives("SELECT DISTINCT x, x IN (SELECT y FROM r) FROM l", &["1 true", "2 -", "3 -", "- -"]);
+    gives("SELECT DISTINCT x, x IN (SELECT y FROM e) FROM l", &["1 false", "2 false", "3 false", "- false"]);
+    gives("SELECT DISTINCT x FROM l WHERE (x NOT IN (SELECT y FROM r)) IS NULL", &["2", "3", "-"]);
+    gives("SELECT DISTINCT x FROM l WHERE NOT (x IN (SELECT y FROM r) OR x = 2)", &[]);
+    gives("SELECT x FROM l WHERE x NOT IN (SELECT y FROM r WHERE y = x)", &["2", "3", "-", "-"]);
+    gives("SELECT x FROM l WHERE x > ALL (SELECT y FROM e)", &["1", "1", "2", "3", "-", "-"]);
 }
 
 #[test]
@@ -151,19 +100,10 @@ fn floats_are_compared_by_value() {
     gives("SELECT count(*) FROM z WHERE f = 'NaN'::float8", &["2"]);
     gives("SELECT count(*) FROM z WHERE f > 1", &["4"]);
     gives("SELECT count(*) FROM z WHERE f IN (0.0::float8, 7)", &["2"]);
-    gives(
-        "SELECT count(*) FROM z WHERE f IN (SELECT f FROM z WHERE f = 0)",
-        &["2"],
-    );
+    gives("SELECT count(*) FROM z WHERE f IN (SELECT f FROM z WHERE f = 0)", &["2"]);
     gives("SELECT count(*) FROM (SELECT f FROM z UNION SELECT f FROM z) d", &["3"]);
-    gives(
-        "SELECT count(*) FROM (SELECT f FROM z EXCEPT ALL SELECT 0.0::float8) d",
-        &["5"],
-    );
-    gives(
-        "SELECT max(n) FROM (SELECT row_number() OVER (PARTITION BY f) AS n FROM z) d",
-        &["2"],
-    );
+    gives("SELECT count(*) FROM (SELECT f FROM z EXCEPT ALL SELECT 0.0::float8) d", &["5"]);
+    gives("SELECT max(n) FROM (SELECT row_number() OVER (PARTITION BY f) AS n FROM z) d", &["2"]);
 }
 
 #[test]
@@ -183,10 +123,7 @@ fn rows_that_fail_fail_in_both_modes() {
 #[test]
 fn equal_sort_keys_are_ordered_by_the_rest() {
     gives("SELECT x FROM l LIMIT 2", &["1", "1"]);
-    gives(
-        "SELECT x FROM l ORDER BY x IS NULL DESC, x % 2 LIMIT 3",
-        &["- ", "-", "2"].map(|row| row.trim()),
-    );
+    gives("SELECT x FROM l ORDER BY x IS NULL DESC, x % 2 LIMIT 3", &["- ", "-", "2"].map(|row| row.trim()));
     gives("SELECT DISTINCT ON (x % 2) x FROM l WHERE x IS NOT NULL", &["1", "2"]);
 }
 
@@ -216,11 +153,7 @@ fn every_rule_of_datafusion_was_considered() {
     ];
     let ours: Vec<&str> = OPTIMIZER.rules.iter().map(|rule| rule.name()).collect();
     for rule in Optimizer::new().rules {
-        assert!(
-            ours.contains(&rule.name()) != left_out.contains(&rule.name()),
-            "{}",
-            rule.name()
-        );
+        assert!(ours.contains(&rule.name()) != left_out.contains(&rule.name()), "{}", rule.name());
     }
     assert!(ANALYZER.iter().any(|rule| rule.name() == "rewrite_set_comparison"));
 }

@@ -63,10 +63,7 @@ fn order_limited(limit: Limit) -> DataFusionResult<LogicalPlan> {
         return Ok(LogicalPlan::Limit(limit));
     }
     let input = order_totally(Arc::unwrap_or_clone(limit.input))?;
-    Ok(LogicalPlan::Limit(Limit {
-        input: Arc::new(input),
-        ..limit
-    }))
+    Ok(LogicalPlan::Limit(Limit { input: Arc::new(input), ..limit }))
 }
 
 /// The plan with its order made total, where it has one; with an order by all columns where it has none.
@@ -79,15 +76,9 @@ fn order_totally(plan: LogicalPlan) -> DataFusionResult<LogicalPlan> {
         // The order of an inner LIMIT is total already, since rules run from the leaves.
         plan if !is_ordered(&plan) => {
             let expr = columns(plan.schema()).into_iter().map(ascending).collect();
-            Ok(LogicalPlan::Sort(Sort {
-                expr,
-                input: Arc::new(plan),
-                fetch: None,
-            }))
+            Ok(LogicalPlan::Sort(Sort { expr, input: Arc::new(plan), fetch: None }))
         }
-        plan => plan
-            .map_children(|child| order_totally(child).map(Transformed::yes))
-            .data(),
+        plan => plan.map_children(|child| order_totally(child).map(Transformed::yes)).data(),
     }
 }
 
@@ -104,10 +95,7 @@ fn is_ordered(plan: &LogicalPlan) -> bool {
 
 /// The sort keys, then every column that is not one of them.
 fn with_ties(mut keys: Vec<SortExpr>, columns: Vec<Expr>) -> Vec<SortExpr> {
-    let missing: Vec<_> = columns
-        .into_iter()
-        .filter(|column| keys.iter().all(|key| key.expr != *column))
-        .collect();
+    let missing: Vec<_> = columns.into_iter().filter(|column| keys.iter().all(|key| key.expr != *column)).collect();
     keys.extend(missing.into_iter().map(ascending));
     keys
 }
@@ -115,19 +103,12 @@ fn with_ties(mut keys: Vec<SortExpr>, columns: Vec<Expr>) -> Vec<SortExpr> {
 /// DISTINCT ON as the first row of each group: what is selected, the groups and the sort keys are computed below a
 /// row_number(); what is selected comes first, and so breaks the ties.
 fn first_per_group(distinct: DistinctOn) -> DataFusionResult<LogicalPlan> {
-    let DistinctOn {
-        on_expr,
-        select_expr,
-        sort_expr,
-        input,
-        schema,
-    } = distinct;
+    let DistinctOn { on_expr, select_expr, sort_expr, input, schema } = distinct;
     let selected = columns(&schema);
     let sort = sort_expr.unwrap_or_default();
     let named = select_expr.iter().zip(schema.iter());
-    let mut below: Vec<Expr> = named
-        .map(|(expression, field)| named_as(expression.clone(), &Column::from(field)))
-        .collect();
+    let mut below: Vec<Expr> =
+        named.map(|(expression, field)| named_as(expression.clone(), &Column::from(field))).collect();
     // What is selected anyway is not computed twice, and a group that is selected shows as the result's key.
     let mut computed = |expression: &Expr, name: String| {
         let same = |known: &Expr| known.clone().unalias() == *expression;
@@ -139,25 +120,16 @@ fn first_per_group(distinct: DistinctOn) -> DataFusionResult<LogicalPlan> {
             }
         }
     };
-    let groups: Vec<Expr> = on_expr
-        .iter()
-        .enumerate()
-        .map(|(position, on)| computed(on, format!("__on_{position}")))
-        .collect();
+    let groups: Vec<Expr> =
+        on_expr.iter().enumerate().map(|(position, on)| computed(on, format!("__on_{position}"))).collect();
     let keys: Vec<SortExpr> = sort
         .iter()
         .enumerate()
         .map(|(position, key)| key.with_expr(computed(&key.expr, format!("__order_{position}"))))
         .collect();
-    let number = row_number()
-        .partition_by(groups)
-        .order_by(keys.clone())
-        .build()?
-        .alias("__position");
+    let number = row_number().partition_by(groups).order_by(keys.clone()).build()?.alias("__position");
 
-    let numbered = LogicalPlanBuilder::from(Arc::unwrap_or_clone(input))
-        .project(below)?
-        .window(vec![number])?;
+    let numbered = LogicalPlanBuilder::from(Arc::unwrap_or_clone(input)).project(below)?.window(vec![number])?;
     let first = numbered.filter(unqualified("__position".into()).lt_eq(lit(1u64)))?;
     let ordered = if keys.is_empty() { first } else { first.sort(keys)? };
     ordered.project(selected)?.build()
@@ -189,11 +161,7 @@ fn number_rows(window: Window) -> DataFusionResult<Transformed<LogicalPlan>> {
     });
     let window_expr = expressions.collect::<DataFusionResult<Vec<_>>>()?;
     let plan = LogicalPlan::Window(Window { window_expr, ..window });
-    Ok(if changed {
-        Transformed::yes(plan)
-    } else {
-        Transformed::no(plan)
-    })
+    Ok(if changed { Transformed::yes(plan) } else { Transformed::no(plan) })
 }
 
 pub fn is_row_number(function: &WindowFunction) -> bool {

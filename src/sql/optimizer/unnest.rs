@@ -47,11 +47,7 @@ fn unsupported(what: &str) -> DataFusionError {
 pub fn unnest(plan: LogicalPlan, domain: &Domain) -> DataFusionResult<Unnested> {
     if !domain.reaches(&plan)? {
         let whole = LogicalPlanBuilder::from(plan);
-        let plan = if domain.is_empty() {
-            whole
-        } else {
-            whole.cross_join(domain.members()?)?
-        };
+        let plan = if domain.is_empty() { whole } else { whole.cross_join(domain.members()?)? };
         return Ok(Unnested::complete(plan.build()?));
     }
     match plan {
@@ -118,20 +114,9 @@ fn fill_missing(unnested: Unnested, domain: &Domain) -> DataFusionResult<Unneste
         return Ok(unnested);
     };
     let found = Names::default();
-    let inner: Vec<Column> = domain
-        .names
-        .iter()
-        .map(|_| Column::new_unqualified(found.next("found")))
-        .collect();
-    let values = columns(unnested.plan.schema())
-        .into_iter()
-        .take(missing.len())
-        .collect::<Vec<_>>();
-    let renamed = domain
-        .names
-        .iter()
-        .zip(&inner)
-        .map(|(name, new)| Expr::Column(name.clone()).alias(&new.name));
+    let inner: Vec<Column> = domain.names.iter().map(|_| Column::new_unqualified(found.next("found"))).collect();
+    let values = columns(unnested.plan.schema()).into_iter().take(missing.len()).collect::<Vec<_>>();
+    let renamed = domain.names.iter().zip(&inner).map(|(name, new)| Expr::Column(name.clone()).alias(&new.name));
     let marked = values.iter().cloned().chain(renamed).chain([lit(true).alias(FOUND)]);
     let plan = LogicalPlanBuilder::from(unnested.plan).project(marked)?.build()?;
     let on = domain.expressions().zip(&inner);
@@ -142,11 +127,7 @@ fn fill_missing(unnested: Unnested, domain: &Domain) -> DataFusionResult<Unneste
         filled(value, missing, found)
     });
     let filled = filled.collect::<DataFusionResult<Vec<_>>>()?;
-    Ok(Unnested::complete(
-        joined
-            .project(filled.into_iter().chain(domain.expressions()))?
-            .build()?,
-    ))
+    Ok(Unnested::complete(joined.project(filled.into_iter().chain(domain.expressions()))?.build()?))
 }
 
 const FOUND: &str = "__found";
@@ -162,37 +143,23 @@ pub fn filled(column: Expr, missing: Expr, found: Expr) -> DataFusionResult<Expr
 
 impl Unnested {
     fn complete(plan: LogicalPlan) -> Self {
-        Unnested {
-            plan,
-            by_equality: false,
-            missing: None,
-        }
+        Unnested { plan, by_equality: false, missing: None }
     }
 }
 
 fn project(projection: Projection, domain: &Domain) -> DataFusionResult<Unnested> {
     let input_columns = projection.input.schema().columns();
     let below = unnest(Arc::unwrap_or_clone(projection.input), domain)?;
-    let bound = projection
-        .expr
-        .into_iter()
-        .map(|expression| domain.bind_named(expression));
+    let bound = projection.expr.into_iter().map(|expression| domain.bind_named(expression));
     let bound = bound.collect::<DataFusionResult<Vec<_>>>()?;
     // Where an outer reference stands beside an aggregate, the missing row would need the member's own columns.
-    let self_contained = bound
-        .iter()
-        .all(|e| !e.column_refs().iter().any(|c| domain.names.contains(c)));
+    let self_contained = bound.iter().all(|e| !e.column_refs().iter().any(|c| domain.names.contains(c)));
     let below = match below.missing.is_some() && !self_contained {
         true => fill_missing(below, domain)?,
         false => below,
     };
     let missing = below.missing.as_ref().map(|missing| {
-        let value = |column: &Column| {
-            input_columns
-                .iter()
-                .position(|known| known == column)
-                .map(|at| &missing[at])
-        };
+        let value = |column: &Column| input_columns.iter().position(|known| known == column).map(|at| &missing[at]);
         let rewritten = bound.iter().cloned().map(|expression| {
             let replaced = expression.unalias().transform(|part| match &part {
                 Expr::Column(column) => {
@@ -205,14 +172,8 @@ fn project(projection: Projection, domain: &Domain) -> DataFusionResult<Unnested
         rewritten.collect::<DataFusionResult<Vec<_>>>()
     });
     let missing = missing.transpose()?;
-    let plan = LogicalPlanBuilder::from(below.plan)
-        .project(bound.into_iter().chain(domain.expressions()))?
-        .build()?;
-    Ok(Unnested {
-        plan,
-        by_equality: below.by_equality,
-        missing,
-    })
+    let plan = LogicalPlanBuilder::from(below.plan).project(bound.into_iter().chain(domain.expressions()))?.build()?;
+    Ok(Unnested { plan, by_equality: below.by_equality, missing })
 }
 
 fn filter(filter: Filter, domain: &Domain) -> DataFusionResult<Unnested> {
@@ -223,9 +184,7 @@ fn filter(filter: Filter, domain: &Domain) -> DataFusionResult<Unnested> {
         }
     }
     let below = unnest_completely(Arc::unwrap_or_clone(input), domain)?;
-    let plan = LogicalPlanBuilder::from(below.plan)
-        .filter(domain.bind(predicate)?)?
-        .build()?;
+    let plan = LogicalPlanBuilder::from(below.plan).filter(domain.bind(predicate)?)?.build()?;
     Ok(Unnested { plan, ..below })
 }
 
@@ -260,26 +219,14 @@ fn by_equalities(predicate: &Expr, input: &LogicalPlan, domain: &Domain) -> Data
     if let Some(predicate) = conjunction(not_null.into_iter().chain(rest)) {
         plan = plan.filter(predicate)?;
     }
-    let keys = inner
-        .into_iter()
-        .zip(&domain.names)
-        .map(|(key, name)| named_as(key, name));
+    let keys = inner.into_iter().zip(&domain.names).map(|(key, name)| named_as(key, name));
     let plan = plan.project(columns(input.schema()).into_iter().chain(keys))?.build()?;
-    Ok(Some(Unnested {
-        plan,
-        by_equality: true,
-        missing: None,
-    }))
+    Ok(Some(Unnested { plan, by_equality: true, missing: None }))
 }
 
 /// `outer = inner`: the outer column's position in the domain, and the inner expression.
 fn equality(conjunct: &Expr, domain: &Domain) -> DataFusionResult<Option<(usize, Expr)>> {
-    let Expr::BinaryExpr(BinaryExpr {
-        left,
-        op: Operator::Eq,
-        right,
-    }) = conjunct
-    else {
+    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = conjunct else {
         return Ok(None);
     };
     for (outer, inner) in [(left, right), (right, left)] {
@@ -295,39 +242,19 @@ fn equality(conjunct: &Expr, domain: &Domain) -> DataFusionResult<Option<(usize,
 }
 
 fn aggregate(aggregate: Aggregate, domain: &Domain) -> DataFusionResult<Unnested> {
-    let Aggregate {
-        input,
-        group_expr,
-        aggr_expr,
-        schema,
-        ..
-    } = aggregate;
+    let Aggregate { input, group_expr, aggr_expr, schema, .. } = aggregate;
     let below = unnest_completely(Arc::unwrap_or_clone(input), domain)?;
     let bind = |expressions: Vec<Expr>| {
-        expressions
-            .into_iter()
-            .map(|expression| domain.bind_named(expression))
-            .collect::<DataFusionResult<Vec<_>>>()
+        expressions.into_iter().map(|expression| domain.bind_named(expression)).collect::<DataFusionResult<Vec<_>>>()
     };
     let missing = match group_expr.is_empty() {
-        true => Some(
-            aggr_expr
-                .iter()
-                .map(|each| value_of_nothing(each, &schema))
-                .collect::<DataFusionResult<_>>()?,
-        ),
+        true => Some(aggr_expr.iter().map(|each| value_of_nothing(each, &schema)).collect::<DataFusionResult<_>>()?),
         false => None,
     };
     let groups = bind(group_expr)?.into_iter().chain(domain.expressions());
     let grouped = LogicalPlanBuilder::from(below.plan).aggregate(groups, bind(aggr_expr)?)?;
-    let plan = grouped
-        .project(columns(&schema).into_iter().chain(domain.expressions()))?
-        .build()?;
-    Ok(Unnested {
-        plan,
-        by_equality: below.by_equality,
-        missing,
-    })
+    let plan = grouped.project(columns(&schema).into_iter().chain(domain.expressions()))?.build()?;
+    Ok(Unnested { plan, by_equality: below.by_equality, missing })
 }
 
 /// What an aggregate gives without any row.
@@ -349,18 +276,8 @@ fn limit(limit: Limit, domain: &Domain) -> DataFusionResult<Unnested> {
     let (SkipType::Literal(skip), FetchType::Literal(fetch)) = (limit.get_skip_type()?, limit.get_fetch_type()?) else {
         return Err(unsupported("LIMIT with a parameter in a subquery"));
     };
-    let Limit {
-        skip: skip_expr,
-        fetch: fetch_expr,
-        input,
-    } = limit;
-    let below_limit = |input| {
-        LogicalPlan::Limit(Limit {
-            skip: skip_expr.clone(),
-            fetch: fetch_expr.clone(),
-            input,
-        })
-    };
+    let Limit { skip: skip_expr, fetch: fetch_expr, input } = limit;
+    let below_limit = |input| LogicalPlan::Limit(Limit { skip: skip_expr.clone(), fetch: fetch_expr.clone(), input });
     match Arc::unwrap_or_clone(input) {
         // Columns that only the order needs are dropped by a projection; the order is below it.
         LogicalPlan::Projection(projection) => {
@@ -379,10 +296,7 @@ fn limit(limit: Limit, domain: &Domain) -> DataFusionResult<Unnested> {
                 Ok(key.with_expr(expr))
             });
             let order = order.collect::<DataFusionResult<Vec<_>>>()?;
-            let number = row_number()
-                .partition_by(domain.expressions().collect())
-                .order_by(order)
-                .build()?;
+            let number = row_number().partition_by(domain.expressions().collect()).order_by(order).build()?;
             let position = Expr::Column(Column::new_unqualified(POSITION));
             let mut kept = LogicalPlanBuilder::from(below.plan).window(vec![number.alias(POSITION)])?;
             if let Some(fetch) = fetch {
@@ -391,14 +305,8 @@ fn limit(limit: Limit, domain: &Domain) -> DataFusionResult<Unnested> {
             if skip > 0 {
                 kept = kept.filter(position.gt(lit(skip as u64)))?;
             }
-            let plan = kept
-                .project(original.into_iter().chain(domain.expressions()))?
-                .build()?;
-            Ok(Unnested {
-                plan,
-                by_equality: below.by_equality,
-                missing: None,
-            })
+            let plan = kept.project(original.into_iter().chain(domain.expressions()))?.build()?;
+            Ok(Unnested { plan, by_equality: below.by_equality, missing: None })
         }
     }
 }
@@ -407,11 +315,7 @@ const POSITION: &str = "__position";
 
 /// Window functions see one member's rows.
 fn window(window: Window, domain: &Domain) -> DataFusionResult<Unnested> {
-    let Window {
-        window_expr,
-        input,
-        schema,
-    } = window;
+    let Window { window_expr, input, schema } = window;
     let below = unnest_completely(Arc::unwrap_or_clone(input), domain)?;
     let functions = window_expr.into_iter().map(|expression| {
         let name = NamePreserver::new_for_projection().save(&expression);
@@ -426,14 +330,8 @@ fn window(window: Window, domain: &Domain) -> DataFusionResult<Unnested> {
     });
     let functions = functions.collect::<DataFusionResult<Vec<_>>>()?;
     let windowed = LogicalPlanBuilder::from(below.plan).window(functions)?;
-    let plan = windowed
-        .project(columns(&schema).into_iter().chain(domain.expressions()))?
-        .build()?;
-    Ok(Unnested {
-        plan,
-        by_equality: below.by_equality,
-        missing: None,
-    })
+    let plan = windowed.project(columns(&schema).into_iter().chain(domain.expressions()))?.build()?;
+    Ok(Unnested { plan, by_equality: below.by_equality, missing: None })
 }
 
 /// A side that is preserved or correlated is unnested; if both are, they meet at the same member.
@@ -459,19 +357,11 @@ fn join(join: Join, domain: &Domain) -> DataFusionResult<LogicalPlan> {
     let other_name = |name: &Column| format!("{}_right", name.name);
     if with_left && with_right {
         let width = right.schema().fields().len() - domain.names.len();
-        let renamed = domain
-            .names
-            .iter()
-            .map(|name| Expr::Column(name.clone()).alias(other_name(name)));
+        let renamed = domain.names.iter().map(|name| Expr::Column(name.clone()).alias(other_name(name)));
         let renamed: Vec<Expr> = columns(right.schema()).into_iter().take(width).chain(renamed).collect();
         right = LogicalPlanBuilder::from(right).project(renamed)?.build()?;
         let other = |name: &Column| Expr::Column(Column::new_unqualified(other_name(name)));
-        on.extend(
-            domain
-                .names
-                .iter()
-                .map(|name| same(Expr::Column(name.clone()), other(name), false)),
-        );
+        on.extend(domain.names.iter().map(|name| same(Expr::Column(name.clone()), other(name), false)));
     }
     let null_safe = join.null_equality == datafusion::common::NullEquality::NullEqualsNull;
     for (l, r) in join.on {

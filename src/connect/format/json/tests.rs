@@ -7,10 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn decoder(columns: &[(&str, SqlType)]) -> Box<dyn Decoder> {
-    let columns: Vec<Column> = columns
-        .iter()
-        .map(|(name, of)| Column::new(*name, of.clone(), true))
-        .collect();
+    let columns: Vec<Column> = columns.iter().map(|(name, of)| Column::new(*name, of.clone(), true)).collect();
     open(&columns).unwrap()
 }
 
@@ -31,19 +28,13 @@ fn decode(of: SqlType, records: &[&str]) -> (ArrayRef, Vec<(usize, Error)>) {
 fn texts(of: SqlType, records: &[&str]) -> Vec<Option<String>> {
     let (column, errors) = decode(of, records);
     assert!(errors.is_empty(), "{errors:?}");
-    column
-        .as_string::<i32>()
-        .iter()
-        .map(|text| text.map(str::to_string))
-        .collect()
+    column.as_string::<i32>().iter().map(|text| text.map(str::to_string)).collect()
 }
 
 #[test]
 fn integers_are_whole() {
-    let (column, errors) = decode(
-        SqlType::Int8,
-        &[r#"{"a":9223372036854775807}"#, r#"{"a":"12"}"#, r#"{"a":null}"#, "{}"],
-    );
+    let (column, errors) =
+        decode(SqlType::Int8, &[r#"{"a":9223372036854775807}"#, r#"{"a":"12"}"#, r#"{"a":null}"#, "{}"]);
     assert!(errors.is_empty(), "{errors:?}");
     let values: Vec<Option<i64>> = column.as_primitive::<Int64Type>().iter().collect();
     assert_eq!(values, [Some(i64::MAX), Some(12), None, None]);
@@ -51,11 +42,7 @@ fn integers_are_whole() {
 
 #[test]
 fn decimals_keep_all_digits() {
-    let records = [
-        r#"{"a":12.345}"#,
-        r#"{"a":"-0.005"}"#,
-        r#"{"a":12345678901234567890123456789.12}"#,
-    ];
+    let records = [r#"{"a":12.345}"#, r#"{"a":"-0.005"}"#, r#"{"a":12345678901234567890123456789.12}"#];
     let (column, errors) = decode(SqlType::Numeric(Some((31, 2))), &records);
     assert!(errors.is_empty(), "{errors:?}");
     let values = column.as_primitive::<Decimal128Type>().values().to_vec();
@@ -72,14 +59,7 @@ fn text_takes_any_value_as_it_is_written() {
         r#"{"a":""}"#,
         r#"{"a": null }"#,
     ];
-    let expected = [
-        Some("café \"x\"\n"),
-        Some("1.50"),
-        Some("true"),
-        Some(r#"{"b": [1, 2.0]}"#),
-        Some(""),
-        None,
-    ];
+    let expected = [Some("café \"x\"\n"), Some("1.50"), Some("true"), Some(r#"{"b": [1, 2.0]}"#), Some(""), None];
     let texts = texts(SqlType::Text, &records);
     assert_eq!(texts.iter().map(Option::as_deref).collect::<Vec<_>>(), expected);
 }
@@ -116,42 +96,24 @@ fn a_bad_record_leaves_its_neighbours_alone() {
         r#"{"a":"three"}"#,
     ];
     let (column, errors) = decode(SqlType::Text, &records);
-    assert_eq!(
-        column.as_string::<i32>().iter().flatten().collect::<Vec<_>>(),
-        ["one", "two", "three"]
-    );
-    assert_eq!(
-        errors.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
-        [1, 3, 4, 5, 6, 7, 8, 9, 10, 11]
-    );
+    assert_eq!(column.as_string::<i32>().iter().flatten().collect::<Vec<_>>(), ["one", "two", "three"]);
+    assert_eq!(errors.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
     let mut decoder = decoder(&[("a", SqlType::Text)]);
-    assert_eq!(
-        decoder.decode(b"{\"a\":\"\xff\"}").unwrap_err().message(),
-        "not valid UTF-8 at byte 6"
-    );
+    assert_eq!(decoder.decode(b"{\"a\":\"\xff\"}").unwrap_err().message(), "not valid UTF-8 at byte 6");
     assert!(decoder.finish().unwrap()[0].is_empty());
 }
 
 #[test]
 fn a_row_is_taken_back_whole() {
-    let columns = [
-        Column::new("a", SqlType::Text, true),
-        Column::new("b", SqlType::Int8, false),
-    ];
+    let columns = [Column::new("a", SqlType::Text, true), Column::new("b", SqlType::Int8, false)];
     let mut decoder = open(&columns).unwrap();
     decoder.decode(br#"{"a":"x","b":1}"#).unwrap();
     let error = decoder.decode(br#"{"a":"lost"}"#).unwrap_err();
     assert_eq!(error.state(), SqlState::NOT_NULL_VIOLATION);
-    assert_eq!(
-        error.message(),
-        "null value in column \"b\" violates not-null constraint"
-    );
+    assert_eq!(error.message(), "null value in column \"b\" violates not-null constraint");
     decoder.decode(br#"{"a":"y","b":2}"#).unwrap();
     let columns = decoder.finish().unwrap();
-    assert_eq!(
-        columns[0].as_string::<i32>().iter().flatten().collect::<Vec<_>>(),
-        ["x", "y"]
-    );
+    assert_eq!(columns[0].as_string::<i32>().iter().flatten().collect::<Vec<_>>(), ["x", "y"]);
     assert_eq!(columns[1].as_primitive::<Int64Type>().values().to_vec(), [1, 2]);
 }
 
@@ -162,10 +124,7 @@ fn keys_are_objects_or_bare_values() {
     one.decode_key(br#" {"id": 8} "#).unwrap();
     one.decode_key(br#""9""#).unwrap();
     assert!(one.decode_key(b"7 8").is_err());
-    assert_eq!(
-        one.finish().unwrap()[0].as_primitive::<Int64Type>().values().to_vec(),
-        [7, 8, 9]
-    );
+    assert_eq!(one.finish().unwrap()[0].as_primitive::<Int64Type>().values().to_vec(), [7, 8, 9]);
     let mut two = decoder(&[("id", SqlType::Int8), ("of", SqlType::Text)]);
     two.decode_key(br#"{"of":"x","id":1}"#).unwrap();
     assert!(two.decode_key(b"1").is_err());

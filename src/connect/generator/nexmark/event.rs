@@ -48,11 +48,7 @@ const BID_BYTES: usize = 100;
 
 /// Persons, auctions and bids of a range of events; `density` events happen in a second of event time.
 pub fn generate(events: Range<u64>, density: u64) -> Result<[RecordBatch; 3]> {
-    Ok([
-        persons(events.clone(), density)?,
-        auctions(events.clone(), density)?,
-        bids(events, density)?,
-    ])
+    Ok([persons(events.clone(), density)?, auctions(events.clone(), density)?, bids(events, density)?])
 }
 
 pub fn persons(events: Range<u64>, density: u64) -> Result<RecordBatch> {
@@ -234,11 +230,7 @@ fn fill(random: &mut Random, written: usize, wanted: usize, out: &mut Vec<u8>) {
         return;
     };
     let spread = (missing + 2) / 5;
-    let more = if spread == 0 {
-        0
-    } else {
-        random.below(2 * spread as u64) as usize
-    };
+    let more = if spread == 0 { 0 } else { random.below(2 * spread as u64) as usize };
     letters(random, missing - spread + more, out);
 }
 

@@ -54,9 +54,7 @@ pub fn open(declaration: &SourceDeclaration) -> Result<Arc<dyn Source>> {
         let hint = "It is between 1 and 1000000000.";
         return Err(invalid("events_per_event_second", &density.to_string()).with_hint(hint));
     }
-    Ok(Arc::new(Generator {
-        sequence: Arc::new(Nexmark { events, rate, density }),
-    }))
+    Ok(Arc::new(Generator { sequence: Arc::new(Nexmark { events, rate, density }) }))
 }
 
 impl Sequence for Nexmark {
@@ -93,12 +91,7 @@ pub static RELATIONS: LazyLock<Vec<SourceRelation>> = LazyLock::new(|| {
     use SqlType::{Int8, Text, Timestamp};
     let relation = |name: &str, columns: &[(&str, SqlType)]| SourceRelation {
         name: Some(name.to_string()),
-        relation: Relation::new(
-            columns
-                .iter()
-                .map(|(name, of)| Column::new(*name, of.clone(), false))
-                .collect(),
-        ),
+        relation: Relation::new(columns.iter().map(|(name, of)| Column::new(*name, of.clone(), false)).collect()),
         envelope: Envelope::Append,
     };
     vec![

@@ -11,9 +11,7 @@ impl Random {
     pub fn of_event(event: u64) -> Self {
         let mut seed = event;
         let mut word = || u64::from(pcg32(&mut seed)) | u64::from(pcg32(&mut seed)) << 32;
-        Random {
-            state: [word(), word(), word(), word()],
-        }
+        Random { state: [word(), word(), word(), word()] }
     }
 
     #[inline]
@@ -84,9 +82,7 @@ impl Random {
 }
 
 fn pcg32(state: &mut u64) -> u32 {
-    *state = state
-        .wrapping_mul(6364136223846793005)
-        .wrapping_add(11634580027462260723);
+    *state = state.wrapping_mul(6364136223846793005).wrapping_add(11634580027462260723);
     let xorshifted = (((*state >> 18) ^ *state) >> 27) as u32;
     xorshifted.rotate_right((*state >> 59) as u32)
 }

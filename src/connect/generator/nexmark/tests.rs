@@ -15,9 +15,7 @@ fn crate_events(range: Range<u64>) -> impl Iterator<Item = Event> {
         us_states: states.iter().map(|state| state.to_string()).collect(),
         ..NexmarkConfig::default()
     };
-    EventGenerator::new(config)
-        .with_offset(range.start)
-        .take((range.end - range.start) as usize)
+    EventGenerator::new(config).with_offset(range.start).take((range.end - range.start) as usize)
 }
 
 /// A row as its fields' texts, numbers and timestamps (in milliseconds) printed.
@@ -99,9 +97,7 @@ fn times_stay_exact_where_the_crate_drifts() {
     let batches = generate(100_000_000_004..100_000_000_014, DEFAULT_DENSITY).unwrap();
     let times = batches[BID].column(5).as_primitive::<TimestampMicrosecondType>();
     let base = 1_735_689_600_000_000;
-    let expected: Vec<i64> = (0..10)
-        .map(|i| base + 10_000_000_000_000 + if i < 1 { 0 } else { 1_000 })
-        .collect();
+    let expected: Vec<i64> = (0..10).map(|i| base + 10_000_000_000_000 + if i < 1 { 0 } else { 1_000 }).collect();
     assert_eq!(times.values().to_vec(), expected);
 }
 
@@ -110,10 +106,7 @@ fn any_cut_of_a_range_gives_the_same_rows() {
     let whole = generate(1_000..3_000, 77).unwrap();
     for (kind, whole) in whole.iter().enumerate() {
         let parts = [1_000..1_001, 1_001..1_049, 1_049..2_222, 2_222..3_000];
-        let parts: Vec<RecordBatch> = parts
-            .into_iter()
-            .map(|part| generate(part, 77).unwrap()[kind].clone())
-            .collect();
+        let parts: Vec<RecordBatch> = parts.into_iter().map(|part| generate(part, 77).unwrap()[kind].clone()).collect();
         assert_eq!(&arrow::compute::concat_batches(&whole.schema(), &parts).unwrap(), whole);
     }
 }

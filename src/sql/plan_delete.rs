@@ -52,5 +52,5 @@ fn rows(
         plan = LogicalPlanBuilder::from(plan).filter(filter)?.build()?;
     }
     let items = scope.tables[0].columns.clone();
-    binder.items(plan, items)
+    binder.project(plan, items)
 }

@@ -1,14 +1,11 @@
 //! INSERT and COPY FROM: rows with all of the table's columns, in its types, defaults filled in.
 
-use datafusion::common::DFSchema;
-use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use sqlparser::ast::{
     self, ConflictTarget, Insert, ObjectNamePart, OnConflictAction, OnInsert, Query, SetExpr, TableObject,
 };
 
-use super::binder::{Binder, Bound, Place, Scope, assign, read_output};
-use super::parse_expression;
+use super::binder::{Binder, Bound, Place, Scope, is_default, read_output};
 use super::planned::{Assignment, Conflict, ConflictAction, CopyPlan, InsertPlan, Projection};
 use super::planner::Planner;
 use super::returning::{RowScope, returning};
@@ -60,7 +57,7 @@ impl Planner<'_> {
         for index in 0..table.relation.columns.len() {
             expressions.push(match targets.iter().position(|&target| target == index) {
                 Some(place) => scope.scope.visible[place].expression.clone(),
-                None => default_value(&mut binder, table, index)?,
+                None => binder.default_value(table, index)?,
             });
         }
         let compiled = scope.compile(expressions, self.context)?;
@@ -115,20 +112,10 @@ fn plain_values(query: &Query) -> Option<&ast::Values> {
     }
 }
 
-/// The value of a column that a row leaves out.
-pub(super) fn default_value(binder: &mut Binder, table: &Table, index: usize) -> Result<Expr> {
-    let column = &table.relation.columns[index];
-    let value = match table.defaults.get(index).and_then(Option::as_ref) {
-        Some(text) => binder.expression(&parse_expression(text)?, &Scope::empty(), Place::Default)?,
-        None => Expr::Literal(ScalarValue::Null, None),
-    };
-    assign(value, &DFSchema::empty(), column)
-}
-
 fn default_values(binder: &mut Binder, table: &Table) -> Result<Bound> {
     let mut row = Vec::new();
     for index in 0..table.relation.columns.len() {
-        row.push(default_value(binder, table, index)?);
+        row.push(binder.default_value(table, index)?);
     }
     as_columns(binder, vec![row], table)
 }
@@ -153,7 +140,7 @@ fn values_rows(
             let place = targets.iter().position(|&target| target == index);
             let written = place.and_then(|place| row.content.get(place)).filter(|value| !is_default(value));
             complete.push(match written {
-                None => default_value(binder, table, index)?,
+                None => binder.default_value(table, index)?,
                 Some(value) => {
                     let column = &table.relation.columns[index];
                     let bound = binder.expression(value, &scope, Place::Values)?;
@@ -176,17 +163,12 @@ fn check_count(given: usize, targets: usize, named: bool) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn is_default(value: &ast::Expr) -> bool {
-    matches!(value, ast::Expr::Identifier(ident)
-        if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default"))
-}
-
 /// Rows that are of the table's types already, under the table's names.
 fn as_columns(binder: &mut Binder, rows: Vec<Vec<Expr>>, table: &Table) -> Result<Bound> {
-    let bound = binder.constant_rows(rows)?;
+    let bound = binder.value_rows(rows)?;
     let items = table.relation.columns.iter().zip(&bound.columns);
     let items = items.map(|(column, output)| (column.name.clone(), Expr::Column(output.column.clone()))).collect();
-    binder.items(bound.plan, items)
+    binder.project(bound.plan, items)
 }
 
 fn query_rows(binder: &mut Binder, query: &Query, table: &Table, targets: &[usize], named: bool) -> Result<Bound> {
@@ -197,13 +179,13 @@ fn query_rows(binder: &mut Binder, query: &Query, table: &Table, targets: &[usiz
     for (index, column) in table.relation.columns.iter().enumerate() {
         let output = targets.iter().position(|&target| target == index).and_then(|place| bound.columns.get(place));
         let value = match output {
-            None => default_value(binder, table, index)?,
+            None => binder.default_value(table, index)?,
             Some(output) => read_output(output, &schema, column)?,
         };
         items.push((column.name.clone(), value));
     }
     let plan: LogicalPlan = bound.plan;
-    binder.items(plan, items)
+    binder.project(plan, items)
 }
 
 fn conflict(binder: &mut Binder, on: Option<&OnInsert>, table: &Table, alias: &str) -> Result<Option<Conflict>> {

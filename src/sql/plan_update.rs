@@ -44,7 +44,7 @@ fn rows(binder: &mut Binder, update: &Update, name: &Name, alias: Option<&str>, 
     }
     let names = old.iter().map(|(name, _)| name.clone());
     let items = old.iter().cloned().chain(names.zip(new)).collect();
-    let bound = binder.items(plan, items)?;
+    let bound = binder.project(plan, items)?;
     match &table.relation.key {
         // A row that several rows of FROM match is changed once.
         Some(key) if !from.is_empty() => {

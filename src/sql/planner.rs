@@ -62,7 +62,7 @@ impl<'a> Planner<'a> {
     /// `TABLE name`, or some of its columns: what COPY TO and SUBSCRIBE read.
     pub fn table(&self, name: &Name, columns: &[String]) -> Result<Planned> {
         let (planned, ()) = self.plan(&[], |binder| {
-            let (plan, scope) = binder.relation_by_name(name)?;
+            let (plan, scope) = binder.relation(name, None)?;
             let mut bound = binder.every_column(plan, &scope)?;
             if !columns.is_empty() {
                 bound = chosen(bound, &name.name, columns)?;

@@ -382,6 +382,8 @@ fn literals_and_types() {
         ["integer", "bigint", "numeric(3,2)", "text", "text", "boolean"]
     );
     assert_eq!(world.rows("select -2147483648, 1e3"), ["-2147483648,1000"]);
+    assert_eq!(world.types("select 1e300, 1e-300"), ["double precision", "double precision"]);
+    assert_eq!(world.fails("select 1e400").0, "22003");
     assert_eq!(world.types("select -2147483648, now(), current_date"), ["integer", "timestamp with time zone", "date"]);
     assert_eq!(
         world.types("select 'a'::varchar(3), 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid"),

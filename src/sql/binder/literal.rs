@@ -99,7 +99,7 @@ fn decimal(text: &str) -> Result<ScalarValue> {
     let mut scale = fraction.len() as i64 - exponent;
     if scale < 0 {
         if -scale > DIGITS_256 as i64 {
-            return Err(out_of_range(text));
+            return inexact(text);
         }
         digits.extend(std::iter::repeat_n('0', -scale as usize));
         scale = 0;
@@ -115,6 +115,14 @@ fn decimal(text: &str) -> Result<ScalarValue> {
             let value = arrow::datatypes::i256::from_string(&signed).ok_or_else(|| out_of_range(text))?;
             Ok(ScalarValue::Decimal256(Some(value), significant as u8, scale as i8))
         }
+        // More digits than a numeric has: an inexact number is better than none.
+        _ => inexact(text),
+    }
+}
+
+fn inexact(text: &str) -> Result<ScalarValue> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() => Ok(ScalarValue::Float64(Some(value))),
         _ => Err(out_of_range(text)),
     }
 }

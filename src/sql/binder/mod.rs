@@ -45,7 +45,7 @@ use crate::types::ObjectId;
 
 pub use cast::assign;
 pub use expression::Place;
-pub use modification::read_output;
+pub use modification::{is_default, read_output};
 pub use parameters::Parameters;
 pub use scope::{Scope, ScopeTable};
 

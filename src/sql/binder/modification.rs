@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::Exists;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use sqlparser::ast::{self, AssignmentTarget, ObjectNamePart, SelectItem, TableWithJoins};
@@ -12,7 +12,7 @@ use super::scope::{Scope, ScopeTable, Visible};
 use super::subquery::subquery_of;
 use super::{Binder, Bound, Output, assign};
 use crate::catalog::Table;
-use crate::sql::plan_insert::{default_value, is_default};
+use crate::sql::parse::parse_expression;
 use crate::sql::statement::{Name, fold};
 use crate::types::{Column, Error, Result, SqlState};
 
@@ -54,6 +54,15 @@ impl Binder<'_> {
         self.project(plan, vec![("exists".into(), datafusion::logical_expr::lit(true))])
     }
 
+    /// The value of a column that a row leaves out.
+    pub fn default_value(&mut self, table: &Table, index: usize) -> Result<Expr> {
+        let value = match table.defaults.get(index).and_then(Option::as_ref) {
+            Some(text) => self.expression(&parse_expression(text)?, &Scope::empty(), Place::Default)?,
+            None => Expr::Literal(ScalarValue::Null, None),
+        };
+        assign(value, &DFSchema::empty(), &table.relation.columns[index])
+    }
+
     /// SET: columns of the table and their new values, of the columns' types.
     pub fn assignments(
         &mut self,
@@ -85,7 +94,7 @@ impl Binder<'_> {
                     return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(position));
                 }
                 let bound = match is_default(value) {
-                    true => default_value(self, table, index)?,
+                    true => self.default_value(table, index)?,
                     false => {
                         let bound = self.expression(value, scope, Place::Update)?;
                         self.assigned(bound, value, scope, &table.relation.columns[index])?
@@ -110,16 +119,12 @@ impl Binder<'_> {
         let items = self.select_items_at(items, scope, Place::Returning)?;
         Ok(items.into_iter().map(|item| (item.name, item.expression)).collect())
     }
+}
 
-    /// A projection under names that may repeat.
-    pub fn items(&mut self, plan: LogicalPlan, items: Vec<(String, Expr)>) -> Result<Bound> {
-        self.project(plan, items)
-    }
-
-    /// Rows of constants, each of its final type.
-    pub fn constant_rows(&mut self, rows: Vec<Vec<Expr>>) -> Result<Bound> {
-        self.value_rows(rows)
-    }
+/// Whether a value is the word DEFAULT.
+pub fn is_default(value: &ast::Expr) -> bool {
+    matches!(value, ast::Expr::Identifier(ident)
+        if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default"))
 }
 
 /// A query's output as a value for a column; what had no type is read as the column's.

@@ -23,7 +23,7 @@ pub(super) struct Item {
 
 impl Binder<'_> {
     /// A projection, whose columns may be called the same.
-    pub(super) fn project(&mut self, input: LogicalPlan, items: Vec<(String, Expr)>) -> Result<Bound> {
+    pub fn project(&mut self, input: LogicalPlan, items: Vec<(String, Expr)>) -> Result<Bound> {
         let names = unique_names(items.iter().map(|(name, _)| name.as_str()));
         let mut expressions = Vec::with_capacity(items.len());
         let mut columns = Vec::with_capacity(items.len());

@@ -18,7 +18,7 @@ const VIEW_DEPTH_MAX: usize = 64;
 
 impl Binder<'_> {
     /// What a name in FROM stands for, by the given alias.
-    pub(super) fn relation(&mut self, name: &Name, alias: Option<&str>) -> Result<(LogicalPlan, Scope)> {
+    pub fn relation(&mut self, name: &Name, alias: Option<&str>) -> Result<(LogicalPlan, Scope)> {
         if name.schema.is_none()
             && let Some(table) = self.common_tables.get(&name.name).cloned()
         {
@@ -40,11 +40,6 @@ impl Binder<'_> {
                 None => Err(self.undefined_table(name)),
             },
         }
-    }
-
-    /// What a name stands for outside of a query.
-    pub fn relation_by_name(&mut self, name: &Name) -> Result<(LogicalPlan, Scope)> {
-        self.relation(name, None)
     }
 
     fn entry(&mut self, entry: &Entry, name: &Name, alias: Option<&str>) -> Result<(LogicalPlan, Scope)> {

@@ -73,10 +73,10 @@ fn input<'s>(
     context: &mut Context<'s>,
 ) -> (Input<'s>, Stream<'s>) {
     let wanted: Vec<usize> = keys.iter().map(side).collect();
-    if let Plan::Get { object, schema } = plan {
-        if let Some(((layout, arranged), errors)) = context.arranged(*object, |layout| layout.key == wanted) {
-            return (Input { arranged, schema: schema.clone(), keys: layout.key.clone() }, errors);
-        }
+    if let Plan::Get { object, schema } = plan
+        && let Some(((layout, arranged), errors)) = context.arranged(*object, |layout| layout.key == wanted)
+    {
+        return (Input { arranged, schema: schema.clone(), keys: layout.key.clone() }, errors);
     }
     let collection = render(plan, context);
     let layout = context.layout(plan.schema(), wanted.clone());

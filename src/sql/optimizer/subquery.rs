@@ -350,7 +350,7 @@ impl Joiner {
         let mut inner: Vec<Column> = vec![];
         for expression in across.iter().chain(&output) {
             let used = expression.column_refs().into_iter().filter(|column| source.schema().has_column(column));
-            let mut used: Vec<Column> = used.cloned().filter(|column| !inner.contains(column)).collect();
+            let mut used: Vec<Column> = used.filter(|&column| !inner.contains(column)).cloned().collect();
             used.sort();
             inner.extend(used);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::catalog::is_system_schema;
 use crate::types::{Error, Result, SqlState};
 
 /// Whether a setting can be changed, and what values it takes.
@@ -184,10 +185,12 @@ impl Settings {
     /// The schemas in which unqualified names are looked for.
     pub fn search_path(&self, user: &str) -> Vec<String> {
         let parts = self.get("search_path").split(',').map(|part| part.trim());
+        // The default role has the name of a system schema, which is not meant.
+        let own = if is_system_schema(user) { "" } else { user };
         let schemas = parts.map(|part| match part.strip_prefix('"').and_then(|part| part.strip_suffix('"')) {
-            Some("$user") => user.to_string(),
+            Some("$user") => own.to_string(),
             Some(quoted) => quoted.replace("\"\"", "\""),
-            None if part == "$user" => user.to_string(),
+            None if part == "$user" => own.to_string(),
             None => part.to_lowercase(),
         });
         schemas.filter(|schema| !schema.is_empty()).collect()

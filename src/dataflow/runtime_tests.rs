@@ -332,7 +332,10 @@ fn keys_are_found_and_changes_followed() {
         drop(subscription);
         runtime.execute(Command::Compact { to: 19 });
         let distinct = multiset_at(&fed, 19).len();
-        let kept = || runtime.arrangements().iter().filter(|kept| kept.operator == "rows").map(|kept| kept.rows).sum();
+        let kept = || -> usize {
+            let own = runtime.arrangements().into_iter().filter(|kept| kept.object == LEFT && kept.operator == "rows");
+            own.map(|kept| kept.rows).sum()
+        };
         while distinct * 2 < kept() {
             assert!(started.elapsed() < Duration::from_secs(20), "{distinct} rows are kept as {}", kept());
             std::thread::sleep(Duration::from_millis(5));

@@ -37,7 +37,7 @@ pub fn widened(rows: &RecordBatch) -> RecordBatch {
     let d: Decimal128Array = b.iter().map(|b| b.map(|b| b as i128 * 25)).collect();
     let ok: BooleanArray = a.iter().map(|a| a.map(|a| a == "x")).collect();
     let more: [ArrayRef; 3] = [Arc::new(f), Arc::new(d.with_data_type(DataType::Decimal128(10, 2))), Arc::new(ok)];
-    RecordBatch::try_new(schema(), rows.columns().iter().cloned().chain(more).collect()).unwrap()
+    RecordBatch::try_new(schema(), rows.columns().iter().cloned().chain(more).collect()).expect("a test may fail here")
 }
 
 /// Rounds of deltas; those of one round have times between its number times [`ROUND`] and the next, and arrive in any order.
@@ -87,12 +87,12 @@ pub fn run(workers: usize, hash_seed: u64, rounds: &[Vec<Delta>], build: Build) 
             let rows = result.rows.inspect_container(move |event| {
                 if let Ok((time, delta)) = event {
                     assert!((0..delta.len()).all(|row| delta.times.get(row) >= *time));
-                    rows_given.lock().unwrap().0.push(delta.clone());
+                    rows_given.lock().expect("a test may fail here").0.push(delta.clone());
                 }
             });
             let errors = result.errors.inspect_container(move |event| {
                 if let Ok((_, delta)) = event {
-                    errors_given.lock().unwrap().1.push(delta.clone());
+                    errors_given.lock().expect("a test may fail here").1.push(delta.clone());
                 }
             });
             rows.probe_with(&probe);
@@ -112,8 +112,11 @@ pub fn run(workers: usize, hash_seed: u64, rounds: &[Vec<Delta>], build: Build) 
         drop((input, pace));
         worker.step_or_park_while(moment, || alarm.quiet() && !probe.done());
     });
-    guards.unwrap().join().into_iter().for_each(|worker| worker.unwrap());
-    Arc::try_unwrap(given).unwrap_or_else(|_| panic!("the workers are gone")).into_inner().unwrap()
+    guards.expect("a test may fail here").join().into_iter().for_each(|worker| worker.expect("a test may fail here"));
+    Arc::try_unwrap(given)
+        .unwrap_or_else(|_| panic!("the workers are gone"))
+        .into_inner()
+        .expect("a test may fail here")
 }
 
 /// Tells the other workers that one has panicked: they would wait for it for ever.

@@ -1,3 +1,5 @@
+//! Every form of every statement, and what is wrong with wrong ones.
+
 use sqlparser::ast;
 
 use super::*;

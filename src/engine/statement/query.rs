@@ -24,7 +24,10 @@ pub fn plan(session: &mut Session, query: &ast::Query, declared: &[Option<SqlTyp
     session.plan(|planner| planner.query(query, declared))
 }
 
-/// The types of values that a client has bound; they were made from the described types.
+/// The types of values that a client has bound, where Arrow's type tells them: text carries several SQL types, which the
+/// statement decides again as it did when it was described.
 pub fn parameter_types(parameters: &[ScalarValue]) -> Vec<Option<SqlType>> {
-    parameters.iter().map(|value| Some(SqlType::of_arrow(&value.data_type()))).collect()
+    let known =
+        |value: &ScalarValue| Some(SqlType::of_arrow(&value.data_type())).filter(|known| *known != SqlType::Text);
+    parameters.iter().map(known).collect()
 }

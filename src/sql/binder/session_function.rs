@@ -13,7 +13,7 @@ use crate::types::text::Zone;
 use crate::types::{Error, Result, SqlState, SqlType};
 
 /// What `server_version` says too: clients choose their catalog queries by it.
-const VERSION: &str = "15.0";
+const VERSION: &str = "14.0";
 
 impl Binder<'_> {
     /// The value of a function of the session, None for any other function.
@@ -39,6 +39,14 @@ impl Binder<'_> {
                 string(&format!("PostgreSQL {VERSION} (Millrace {})", env!("CARGO_PKG_VERSION"))),
                 &SqlType::Text,
             ),
+            (
+                "set_config",
+                [
+                    Expr::Literal(ScalarValue::Utf8(Some(name)), _),
+                    Expr::Literal(ScalarValue::Utf8(Some(value)), _),
+                    Expr::Literal(ScalarValue::Boolean(Some(_)), _),
+                ],
+            ) => self.set_config(name, value)?,
             ("current_setting", [Expr::Literal(ScalarValue::Utf8(Some(name)), _)]) => {
                 self.current_setting(name, false)?
             }
@@ -85,6 +93,15 @@ impl Binder<'_> {
         let known =
             |schema: &&String| self.catalog.schema(schema).is_some() || crate::catalog::is_system_schema(schema);
         self.search_path.iter().filter(known).cloned().collect()
+    }
+
+    /// asyncpg turns the compiler of PostgreSQL off, which there is none of here; what has an effect is SET's to change.
+    fn set_config(&self, name: &str, value: &str) -> Result<Expr> {
+        match name {
+            "jit" => Ok(explicit(string(value), &SqlType::Text)),
+            _ => Err(Error::unsupported(format!("set_config() of \"{name}\" is not supported"))
+                .with_hint(format!("Write SET {name} = '{value}'."))),
+        }
     }
 
     fn current_setting(&self, name: &str, missing_ok: bool) -> Result<Expr> {

@@ -71,7 +71,9 @@ pub enum Command {
 
 /// What goes to a worker.
 pub enum Message {
-    Command(Command),
+    /// With what the object that it creates is published through: asked for later, a drop might have taken it away for some
+    /// workers, and all must build the same dataflows.
+    Command(Command, Option<Arc<PublishedObject>>),
     Feed {
         input: ObjectId,
         delta: Delta,
@@ -170,29 +172,30 @@ impl Runtime {
 
     pub fn execute(&self, command: Command) {
         let published = &self.shared.published;
-        match &command {
+        let object = match &command {
             Command::CreateInput { kind: InputKind::Append, .. }
             | Command::Advance { .. }
-            | Command::Compact { .. } => {}
+            | Command::Compact { .. } => None,
             Command::CreateInput { id, kind: InputKind::Table { key } | InputKind::Upsert { key }, schema, from } => {
-                published.add(*id, self.object(schema, key, *from));
+                Some(self.publish(*id, schema, key, *from))
             }
-            Command::CreateView { id, plan, as_of, key } => {
-                published.add(*id, self.object(&plan.schema(), key, *as_of));
-            }
+            Command::CreateView { id, plan, as_of, key } => Some(self.publish(*id, &plan.schema(), key, *as_of)),
             Command::CreateIndex { id, on, key } => {
-                if let Some(on) = published.get(*on) {
-                    published.add(*id, self.object(&on.layout.schema, key, 0));
-                }
+                published.get(*on).map(|on| self.publish(*id, &on.layout.schema, key, 0))
             }
-            Command::Drop { id } => published.remove(*id),
-        }
-        self.to_all(|| Message::Command(command.clone()));
+            Command::Drop { id } => {
+                published.remove(*id);
+                None
+            }
+        };
+        self.to_all(|| Message::Command(command.clone(), object.clone()));
     }
 
-    fn object(&self, schema: &SchemaRef, key: &[usize], since: Time) -> Arc<PublishedObject> {
+    fn publish(&self, id: ObjectId, schema: &SchemaRef, key: &[usize], since: Time) -> Arc<PublishedObject> {
         let layout = Layout::hashed(schema.clone(), key_or_all(key, schema), self.hash_seed());
-        Arc::new(PublishedObject::new(layout, self.shared.options.workers, since))
+        let object = Arc::new(PublishedObject::new(layout, self.shared.options.workers, since));
+        self.shared.published.add(id, object.clone());
+        object
     }
 
     /// Rows of an input. Their times are at least the last `Advance`.

@@ -20,7 +20,7 @@ use super::operator::{stateless, upsert};
 use super::plan::Plan;
 use super::published::{PublishedObject, SharedBatch, Snapshot};
 use super::render::render;
-use super::runtime::{Arrangement, Command, HistoryStep, InputKind, Message, Shared, error_layout, key_or_all};
+use super::runtime::{Arrangement, Command, HistoryStep, InputKind, Message, Shared, error_layout};
 use crate::types::{Delta, ObjectId, Time};
 
 /// Messages after which the dataflows get their turn.
@@ -121,7 +121,7 @@ impl Worker<'_> {
 
     fn receive(&mut self, message: Message) {
         match message {
-            Message::Command(command) => self.apply(command),
+            Message::Command(command, object) => self.apply(command, object),
             Message::Feed { input, delta } => self.feed(input, delta),
             Message::History { view, input, step } => {
                 if let Some(feed) = self.dataflow(view).and_then(|dataflow| dataflow.feeds.get_mut(&input)) {
@@ -136,22 +136,25 @@ impl Worker<'_> {
         }
     }
 
-    fn apply(&mut self, command: Command) {
-        match command {
-            Command::CreateInput { id, kind: InputKind::Append, schema, .. } => {
+    /// `object` is there for every command that creates one which has arrangements.
+    fn apply(&mut self, command: Command, object: Option<Arc<PublishedObject>>) {
+        match (command, object) {
+            (Command::CreateInput { id, kind: InputKind::Append, schema, .. }, _) => {
                 self.objects.insert(id, Object::Append { schema, views: vec![] });
             }
-            Command::CreateInput { id, kind: InputKind::Table { key }, schema, from } => {
-                self.create_input(id, &schema, key, from, |rows, layout| arrange(rows, layout, "table"));
+            (Command::CreateInput { id, kind: InputKind::Table { .. }, from, .. }, Some(object)) => {
+                self.create_input(id, object, from, |rows, layout| arrange(rows, layout, "table"));
             }
-            Command::CreateInput { id, kind: InputKind::Upsert { key }, schema, from } => {
-                self.create_input(id, &schema, key, from, |rows, layout| upsert(rows, layout, "upsert"));
+            (Command::CreateInput { id, kind: InputKind::Upsert { .. }, from, .. }, Some(object)) => {
+                self.create_input(id, object, from, |rows, layout| upsert(rows, layout, "upsert"));
             }
-            Command::CreateView { id, plan, as_of, key } => self.create_view(id, &plan, as_of, &key),
-            Command::CreateIndex { id, on, key } => self.create_index(id, on, &key),
-            Command::Drop { id } => self.drop_object(id),
-            Command::Advance { to } => self.advance(to),
-            Command::Compact { to } => self.compact(to),
+            (Command::CreateView { id, plan, as_of, .. }, Some(object)) => self.create_view(id, object, &plan, as_of),
+            (Command::CreateIndex { id, on, .. }, Some(object)) => self.create_index(id, object, on),
+            (Command::Drop { id }, _) => self.drop_object(id),
+            (Command::Advance { to }, _) => self.advance(to),
+            (Command::Compact { to }, _) => self.compact(to),
+            // An index on what was dropped before.
+            (_, None) => {}
         }
     }
 
@@ -165,16 +168,12 @@ impl Worker<'_> {
     fn create_input(
         &mut self,
         id: ObjectId,
-        schema: &SchemaRef,
-        key: Vec<usize>,
+        published: Arc<PublishedObject>,
         from: Time,
         keep: for<'s> fn(Stream<'s>, &Arc<Layout>) -> super::collection::Arranged<'s>,
     ) {
-        let Some(published) = self.shared.published.get(id) else {
-            return;
-        };
         let seed = self.shared.options.hash_seed;
-        let layout = Layout::hashed(schema.clone(), key_or_all(&key, schema), seed);
+        let layout = published.layout.clone();
         let mut input = Input::new_with_builder();
         let (rows, errors) = self.timely.dataflow_named(&format!("input {id}"), |scope| {
             let rows = keep(input.to_stream(scope), &layout);
@@ -189,13 +188,9 @@ impl Worker<'_> {
         self.objects.insert(id, Object::Running(Box::new(dataflow)));
     }
 
-    fn create_view(&mut self, id: ObjectId, plan: &Plan, as_of: Time, key: &[usize]) {
-        let Some(published) = self.shared.published.get(id) else {
-            return;
-        };
+    fn create_view(&mut self, id: ObjectId, published: Arc<PublishedObject>, plan: &Plan, as_of: Time) {
         let seed = self.shared.options.hash_seed;
-        let schema = plan.schema();
-        let layout = Layout::hashed(schema.clone(), key_or_all(key, &schema), seed);
+        let layout = published.layout.clone();
         let mut feeds = BTreeMap::new();
         let objects = &self.objects;
         let built = self.timely.dataflow_named(&format!("view {id}"), |scope| {
@@ -222,10 +217,10 @@ impl Worker<'_> {
     }
 
     /// An index is a view of all rows whose arrangement is known to the object it is on.
-    fn create_index(&mut self, id: ObjectId, on: ObjectId, key: &[usize]) {
+    fn create_index(&mut self, id: ObjectId, published: Arc<PublishedObject>, on: ObjectId) {
         let Some(dataflow) = self.dataflow(on) else { return };
         let (schema, since) = (dataflow.rows.layout.schema.clone(), dataflow.rows.since());
-        self.create_view(id, &Plan::Get { object: on, schema }, since, key);
+        self.create_view(id, published, &Plan::Get { object: on, schema }, since);
         let Some(index) = self.dataflow(id) else { return };
         index.on = Some(on);
         let kept = index.rows.clone();

@@ -1,55 +1,62 @@
-//! Finding keys in sorted chunks: what joins, reductions and reads have in common.
+//! Finding keys in sorted chunks, from where the last search ended: cheap if it is near, logarithmic if it is far.
+//! What joins, reductions and reads have in common.
 
 use std::ops::Range;
 
 use super::chunk::ArrowChunk;
 
-/// A place in one sorted sequence of chunks, which only moves on.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Place {
-    chunk: usize,
-    row: usize,
+/// A place in one sorted sequence of chunks: a row, or the end, which is after the last chunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    pub chunk: usize,
+    pub row: usize,
 }
 
-impl Place {
-    /// The key hash at this place; none at the end.
-    pub fn key_hash(&self, chunks: &[ArrowChunk]) -> Option<u64> {
+impl Position {
+    /// The key hash here; none at the end.
+    pub fn key_hash(self, chunks: &[ArrowChunk]) -> Option<u64> {
         chunks.get(self.chunk).map(|chunk| chunk.key_hashes()[self.row])
     }
 
-    /// Moves to the first row whose key hash is at least `key_hash`.
-    pub fn seek(&mut self, chunks: &[ArrowChunk], key_hash: u64) {
-        let is_below = |chunk: usize| chunks[chunk].key_hashes().last().is_none_or(|&last| last < key_hash);
-        let chunk = gallop(self.chunk, chunks.len(), is_below);
-        if chunk != self.chunk {
-            *self = Place { chunk, row: 0 };
-        }
-        if let Some(chunk) = chunks.get(self.chunk) {
-            let hashes = chunk.key_hashes();
-            self.row = gallop(self.row, hashes.len(), |row| hashes[row] < key_hash);
-        }
+    /// The first position from here on whose key hash is at least `key_hash`.
+    pub fn seek(self, chunks: &[ArrowChunk], key_hash: u64) -> Position {
+        self.skip(chunks, |hash| hash < key_hash)
     }
 
-    /// Moves past the rows with this key hash, which begin at this place. Shows those of each chunk, by its number.
-    pub fn pass(&mut self, chunks: &[ArrowChunk], key_hash: u64, mut show: impl FnMut(usize, Range<usize>)) {
-        while let Some(chunk) = chunks.get(self.chunk) {
+    /// The first position from here on whose key hash is greater than `key_hash`.
+    pub fn past(self, chunks: &[ArrowChunk], key_hash: u64) -> Position {
+        self.skip(chunks, |hash| hash <= key_hash)
+    }
+
+    fn skip(self, chunks: &[ArrowChunk], is_before: impl Fn(u64) -> bool) -> Position {
+        let last = |chunk: usize| *chunks[chunk].key_hashes().last().expect("chunks are not empty");
+        let chunk = gallop(self.chunk, chunks.len(), |chunk| is_before(last(chunk)));
+        let start = if chunk == self.chunk { self.row } else { 0 };
+        let row = chunks.get(chunk).map_or(0, |chunk| {
             let hashes = chunk.key_hashes();
-            let end = gallop(self.row, hashes.len(), |row| hashes[row] == key_hash);
-            if end > self.row {
-                show(self.chunk, self.row..end);
-            }
-            if end < hashes.len() {
-                self.row = end;
-                return;
-            }
-            *self = Place { chunk: self.chunk + 1, row: 0 };
-        }
+            gallop(start, hashes.len(), |row| is_before(hashes[row]))
+        });
+        Position { chunk, row }
+    }
+
+    /// The rows from here to `end` (exclusive), by the chunks that they are in.
+    pub fn ranges_to(self, chunks: &[ArrowChunk], end: Position) -> impl Iterator<Item = (usize, Range<usize>)> {
+        (self.chunk..chunks.len().min(end.chunk + 1)).map(move |chunk| {
+            let first = if chunk == self.chunk { self.row } else { 0 };
+            let last = if chunk == end.chunk { end.row } else { chunks[chunk].len() };
+            (chunk, first..last)
+        })
+    }
+
+    /// All positions from here to `end` (exclusive).
+    pub fn rows_to(self, chunks: &[ArrowChunk], end: Position) -> impl Iterator<Item = Position> {
+        self.ranges_to(chunks, end).flat_map(|(chunk, rows)| rows.map(move |row| Position { chunk, row }))
     }
 }
 
 /// The first position from `start` on for which `is_before` is false, if it is true up to some position and false from
 /// there on. Looks near `start` first.
-pub fn gallop(start: usize, len: usize, is_before: impl Fn(usize) -> bool) -> usize {
+fn gallop(start: usize, len: usize, is_before: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut step) = (start, 1);
     while low + step <= len && is_before(low + step - 1) {
         low += step;
@@ -61,4 +68,20 @@ pub fn gallop(start: usize, len: usize, is_before: impl Fn(usize) -> bool) -> us
         if is_before(middle) { low = middle + 1 } else { high = middle }
     }
     low
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_a_scan_finds() {
+        let hashes: Vec<u64> = (0..100).map(|n| n / 3 * 2).collect();
+        for from in 0..=hashes.len() {
+            for hash in 0..70 {
+                let scanned = (from..hashes.len()).find(|&at| hashes[at] >= hash).unwrap_or(hashes.len().max(from));
+                assert_eq!(gallop(from, hashes.len(), |at| hashes[at] < hash), scanned, "{hash} from {from}");
+            }
+        }
+    }
 }

@@ -9,7 +9,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch};
 use super::chunk::{ArrowChunk, CHUNK_ROWS};
 use super::columns::{batch_of, interleave_columns, take_rows};
 use super::compare::RowComparator;
-use super::cursor::Place;
+use super::cursor::Position;
 use super::errors::error_at;
 use super::layout::{Layout, worker_of};
 use super::published::{SharedBatch, Snapshot};
@@ -102,19 +102,21 @@ impl Snapshots {
         let mut order: Vec<u32> = (0..probes as u32).collect();
         order.sort_unstable_by_key(|&probe| hashes[probe as usize]);
         for batch in self.parts.iter().flat_map(|part| &part.batches) {
-            let mut place = Place::default();
+            let mut place = Position::default();
             for &probe in &order {
                 let hash = hashes[probe as usize];
-                place.seek(batch, hash);
+                place = place.seek(batch, hash);
                 // The next probe may have the same hash.
-                place.clone().pass(batch, hash, |number, rows| {
+                for (number, rows) in
+                    place.ranges_to(batch, place.past(batch, hash)).filter(|(_, rows)| !rows.is_empty())
+                {
                     let chunk = &batch[number];
                     let columns = chunk.layout().key_columns(chunk.rows());
                     let values = RowComparator::new(keys, &columns);
                     let rows = rows.filter(|&row| chunk.time(row) <= time && values.equal(probe as usize, row));
                     updates.extend(rows.map(|row| (probe, Update { chunk: chunks.len(), row, diff: chunk.diff(row) })));
                     chunks.push(chunk.clone());
-                });
+                }
             }
         }
         self.found(&chunks, updates)

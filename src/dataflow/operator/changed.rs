@@ -20,10 +20,10 @@ use timely::progress::Antichain;
 use super::super::chunk::ArrowChunk;
 use super::super::collection::{Arranged, Batch, Stream};
 use super::super::context::Context;
+use super::super::cursor::Position;
 use super::gather::{Gather, RowAt};
 use super::matcher::KeyMatcher;
 use super::results::Changes;
-use super::seek::{Position, rows_between, seek, seek_past};
 use super::stateless::give;
 use crate::types::{Delta, Time};
 
@@ -129,10 +129,10 @@ impl Unit {
         for (number, at) in self.positions.iter_mut().enumerate() {
             let batch = self.before + number;
             let end = match last {
-                Some(last) => seek_past(&self.batches[batch].chunks, *at, last),
+                Some(last) => at.past(&self.batches[batch].chunks, last),
                 None => Position { chunk: self.batches[batch].chunks.len(), row: 0 },
             };
-            entries.extend(rows_between(&self.batches[batch].chunks, *at, end).map(|at| RowAt::new(batch, at)));
+            entries.extend(at.rows_to(&self.batches[batch].chunks, end).map(|at| RowAt::new(batch, at)));
             *at = end;
         }
         let floor = *self.capabilities.0.time();
@@ -249,8 +249,8 @@ fn locate(batches: &[Batch], changes: &mut [KeyChange]) -> Vec<KeyRange> {
         for (key, change) in changes.iter().enumerate() {
             // Keys with one hash have one range.
             if key == 0 || changes[key - 1].hash != change.hash {
-                start = seek(chunks, end, change.hash);
-                end = seek_past(chunks, start, change.hash);
+                start = end.seek(chunks, change.hash);
+                end = start.past(chunks, change.hash);
             }
             if start != end {
                 ranges.push(KeyRange { batch, start, end, key });

@@ -8,7 +8,7 @@ use arrow::compute::interleave;
 
 use super::super::collection::Batch;
 use super::super::columns::batch_of;
-use super::seek::Position;
+use super::super::cursor::Position;
 
 /// A row in a list of batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 use std::cmp::Ordering;
 
 use super::super::compare::RowComparator;
+use super::super::cursor::Position;
 use super::changed::{KeyRange, Slice};
 use super::gather::RowAt;
 use super::matcher::KeyMatcher;
-use super::seek::Position;
 use crate::types::{Diff, Time};
 
 /// From which end of the order rows are read.

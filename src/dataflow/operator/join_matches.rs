@@ -6,7 +6,7 @@
 use super::super::chunk::ArrowChunk;
 use super::super::collection::Batch;
 use super::super::compare::RowComparator;
-use super::super::cursor::Place;
+use super::super::cursor::Position;
 use crate::types::{Diff, Time};
 
 /// Pairs that are given at once.
@@ -26,7 +26,7 @@ struct Found {
 
 /// One side of a join: batches, and how far they have been walked.
 pub struct Side {
-    batches: Vec<(Batch, Place)>,
+    batches: Vec<(Batch, Position)>,
     key: Vec<usize>,
     skips_null_keys: bool,
     /// The rows of the key at hand.
@@ -60,7 +60,7 @@ pub struct Matches {
 impl Side {
     pub fn new(batches: Vec<Batch>, key: Vec<usize>, skips_null_keys: bool) -> Self {
         let latest = vec![None; batches.len()];
-        let batches = batches.into_iter().map(|batch| (batch, Place::default())).collect();
+        let batches = batches.into_iter().map(|batch| (batch, Position::default())).collect();
         Side { batches, key, skips_null_keys, found: vec![], chunks: vec![], latest }
     }
 
@@ -70,14 +70,15 @@ impl Side {
     }
 
     fn seek(&mut self, key_hash: u64) {
-        self.batches.iter_mut().for_each(|(batch, place)| place.seek(&batch.chunks, key_hash));
+        self.batches.iter_mut().for_each(|(batch, place)| *place = place.seek(&batch.chunks, key_hash));
     }
 
     /// Finds the rows with this key hash.
     fn find(&mut self, key_hash: u64, floor: Time) {
         let Side { batches, found, chunks, latest, .. } = self;
         for ((batch, place), latest) in batches.iter_mut().zip(latest) {
-            place.pass(&batch.chunks, key_hash, |number, rows| {
+            let end = place.past(&batch.chunks, key_hash);
+            for (number, rows) in place.ranges_to(&batch.chunks, end).filter(|(_, rows)| !rows.is_empty()) {
                 let chunk = &batch.chunks[number];
                 let here = match latest {
                     Some((of, here)) if *of == number => *here,
@@ -91,7 +92,8 @@ impl Side {
                     let time = chunk.time(row).max(floor);
                     Found { chunk: here, row, time, diff: chunk.diff(row) }
                 }));
-            });
+            }
+            *place = end;
         }
         if self.skips_null_keys {
             let (chunks, key) = (&self.chunks, &self.key);

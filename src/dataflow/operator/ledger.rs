@@ -17,10 +17,10 @@ use super::super::arrange::new_trace;
 use super::super::chunk::ArrowChunk;
 use super::super::collection::{Batch, Trace, TraceWriter};
 use super::super::columns::{batch_of, interleave_columns};
+use super::super::cursor::Position;
 use super::super::layout::Layout;
 use super::gather::RowAt;
 use super::matcher::KeyMatcher;
-use super::seek::{Position, rows_between, seek, seek_past};
 use crate::types::{Diff, Time};
 
 pub struct Ledger {
@@ -141,10 +141,10 @@ impl<'a> KeyReader<'a> {
     /// Whether the batch has changes of a key at all, and the row that is left after the latest.
     fn latest(&mut self, hash: u64, key: usize) -> Option<Option<Position>> {
         let chunks = &self.batch.chunks;
-        self.at = seek(chunks, self.at, hash);
-        let end = seek_past(chunks, self.at, hash);
+        self.at = self.at.seek(chunks, hash);
+        let end = self.at.past(chunks, hash);
         let mut latest: Option<(Time, Option<Position>)> = None;
-        for at in rows_between(chunks, self.at, end) {
+        for at in self.at.rows_to(chunks, end) {
             if !self.matcher.matches(std::slice::from_ref(self.batch), key, RowAt::new(0, at)) {
                 continue;
             }

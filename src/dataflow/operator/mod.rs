@@ -24,7 +24,6 @@ mod reduce;
 mod reduce_tests;
 pub mod repeat;
 mod results;
-mod seek;
 pub mod stateless;
 mod tally;
 mod top_k;

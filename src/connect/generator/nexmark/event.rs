@@ -1,8 +1,8 @@
 //! Makes Nexmark's events: of every 50 the first is a person, the next three are auctions, the rest bids.
 //!
 //! Ids, prices and strings are drawn exactly as the crate `nexmark` 0.2 does with its default settings (and states in
-//! capitals), written straight into Arrow buffers. Only the time of an event is better: computed in integers, where the
-//! crate's `f32` drifts after some ten million events.
+//! capitals), written straight into Arrow buffers. So is the time of an event while the crate's `f32` can tell events
+//! apart; after that it is better, computed in integers.
 
 use std::io::Write;
 use std::ops::Range;
@@ -178,9 +178,17 @@ pub fn bids(events: Range<u64>, density: u64) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new(schema(BID), columns)?)
 }
 
+/// Events up to this one have times as the crate computes them: what lies halfway between two milliseconds is rounded by
+/// the whims of `f32`, and counts that others have published depend on it. Later numbers are no `f32` any more.
+const CRATE_TIMES: u64 = 1 << 24;
+
 /// When an event happens, rounded to the millisecond.
 fn event_millis(event: u64, density: u64) -> u64 {
-    BASE_TIME_MILLIS + (event * 2_000 + density) / (2 * density)
+    let since = match event {
+        ..CRATE_TIMES => (event as f32 * (1_000_000.0 / density as f32) / 1_000.0).round() as u64,
+        _ => (event * 2_000 + density) / (2 * density),
+    };
+    BASE_TIME_MILLIS + since
 }
 
 fn micros(millis: u64) -> i64 {

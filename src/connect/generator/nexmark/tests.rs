@@ -89,7 +89,9 @@ fn the_first_events_are_those_of_the_crate() {
 
 #[test]
 fn later_events_are_those_of_the_crate() {
+    compare(670_000..690_000);
     compare(9_990_000..10_010_000);
+    compare(16_770_000..16_777_000);
 }
 
 #[test]

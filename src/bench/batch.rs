@@ -1,76 +1,129 @@
 //! Nexmark queries run once over tables, against plain DataFusion on a MemTable of the same batches.
+//!
+//! Both sides run in this process with the same allocator, the same number of threads and partitions and the same size
+//! of batches, parse and plan included. They take turns, the one that begins changing every round, after a round that
+//! does not count. (Sums of floats are exact on our side only.)
 
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use serde_json::json;
-use std::sync::Arc;
+use tokio::runtime::Runtime;
 
-use super::harness::{Harness, Stopwatch};
-use super::nexmark::queries;
+use super::harness::{Harness, Stopwatch, expect, median, range};
+use super::nexmark::{COUNTED_EVENTS, Query, queries};
 use super::report::Report;
 use crate::connect::generator::nexmark::{DEFAULT_DENSITY, RELATIONS, generate};
-use crate::types::Result;
+use crate::types::{Error, Result};
 
 #[derive(clap::Args)]
 pub struct Options {
     #[arg(long, default_value_t = 1_000_000)]
     events: u64,
-    /// Each query runs this often on both sides; the fastest run counts.
-    #[arg(long, default_value_t = 3)]
-    runs: usize,
+    /// Each query runs this often on both sides.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..))]
+    runs: u64,
     queries: Vec<String>,
+}
+
+/// Events whose rows make one batch; bids, the most of them, then come close to the 8192 rows of DataFusion's own.
+const BATCH_EVENTS: u64 = 8192;
+
+/// Milliseconds of each round.
+#[derive(Default)]
+struct Rounds {
+    ours: Vec<f64>,
+    theirs: Vec<f64>,
 }
 
 pub fn run(options: &Options, workers: usize, report: &mut Report) -> Result<()> {
     let mut harness = Harness::new(workers)?;
     let plain = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(workers));
-    let batches: Vec<_> = (0..options.events)
-        .step_by(8192)
-        .map(|from| generate(from..(from + 8192).min(options.events), DEFAULT_DENSITY))
+    load(&mut harness, &plain, options.events, workers)?;
+    let runtime = Runtime::new().map_err(|error| Error::internal(error.to_string()))?;
+    let mut wrong = Ok(());
+    for query in queries(&options.queries)? {
+        let ours = |harness: &mut Harness| harness.count(&query.sql);
+        let theirs = || collect(&runtime, &plain, &query.sql);
+        let (rows, their_rows) = (ours(&mut harness)?, theirs());
+        let mut rounds = Rounds::default();
+        for round in 0..options.runs as usize {
+            for side in [round % 2, 1 - round % 2] {
+                let watch = Stopwatch::start();
+                match side {
+                    0 => {
+                        ours(&mut harness)?;
+                    }
+                    _ => drop(theirs()),
+                }
+                let millis = watch.wall_s() * 1000.0;
+                let taken = if side == 0 { &mut rounds.ours } else { &mut rounds.theirs };
+                taken.push(millis);
+            }
+        }
+        row(&query, rows, &their_rows, &rounds, report);
+        wrong = wrong.and(check(&query, options.events, rows, &their_rows));
+    }
+    wrong
+}
+
+/// Loads the same rows into our tables and into plain DataFusion's, there in as many partitions as there are threads.
+fn load(harness: &mut Harness, plain: &SessionContext, events: u64, workers: usize) -> Result<()> {
+    let batches: Vec<_> = (0..events)
+        .step_by(BATCH_EVENTS as usize)
+        .map(|from| generate(from..(from + BATCH_EVENTS).min(events), DEFAULT_DENSITY))
         .collect::<Result<_>>()?;
-    let events = options.events;
-    harness.sql(&format!(
-        "CREATE SOURCE nex FROM LOAD GENERATOR NEXMARK (EVENTS {events}, RATE 0, EVENTS_PER_EVENT_SECOND 10000)"
-    ))?;
+    harness.generate(events)?;
     for (index, relation) in RELATIONS.iter().enumerate() {
         let name = relation.name.clone().unwrap_or_default();
-        while harness.count(&format!("SELECT 1 FROM nex.{name}"))?
-            < batches.iter().map(|batch| batch[index].num_rows()).sum()
-        {
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
         harness.sql(&format!("CREATE TABLE {name} AS SELECT * FROM nex.{name}"))?;
-        let rows = batches.iter().map(|batch| batch[index].clone()).filter(|batch| batch.num_rows() > 0).collect();
-        let table = MemTable::try_new(relation.relation.schema(), vec![rows])?;
+        let mut partitions: Vec<Vec<RecordBatch>> = vec![Vec::new(); workers];
+        let rows = batches.iter().map(|batch| &batch[index]).filter(|rows| rows.num_rows() > 0);
+        rows.enumerate().for_each(|(place, rows)| partitions[place % workers].push(rows.clone()));
+        let table = MemTable::try_new(relation.relation.schema(), partitions)?;
         plain.register_table(name.as_str(), Arc::new(table))?;
     }
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| crate::types::Error::internal(error.to_string()))?;
-    for query in queries(&options.queries) {
-        let mut ours = f64::INFINITY;
-        let mut theirs = f64::INFINITY;
-        let mut rows = (0, 0);
-        let mut refused = String::new();
-        for _ in 0..options.runs {
-            let watch = Stopwatch::start();
-            rows.0 = harness.count(&query.sql)?;
-            ours = ours.min(watch.wall_s());
-            let watch = Stopwatch::start();
-            let collected = runtime.block_on(async { plain.sql(&query.sql).await?.collect().await });
-            match collected {
-                Ok(batches) => rows.1 = batches.iter().map(|batch| batch.num_rows()).sum(),
-                Err(error) => refused = error.strip_backtrace().chars().take(60).collect(),
-            }
-            theirs = theirs.min(watch.wall_s());
-        }
-        report.row(vec![
-            ("query", json!(query.name)),
-            ("millrace_ms", json!(ours * 1000.0)),
-            ("datafusion_ms", json!(theirs * 1000.0)),
-            ("ratio", json!(ours / theirs)),
-            ("rows", json!(rows.0)),
-            ("rows_datafusion", json!(rows.1)),
-            ("datafusion_refused", json!(refused)),
-        ]);
-    }
+    harness.sql("DROP SOURCE nex")?;
+    harness.settle();
     Ok(())
+}
+
+/// The rows that DataFusion gives, or why it refuses the query.
+fn collect(runtime: &Runtime, plain: &SessionContext, sql: &str) -> Result<usize, String> {
+    let collected = runtime.block_on(async { plain.sql(sql).await?.collect().await });
+    match collected {
+        Ok(batches) => Ok(batches.iter().map(|batch| batch.num_rows()).sum()),
+        Err(error) => Err(error.strip_backtrace().lines().next().unwrap_or_default().chars().take(60).collect()),
+    }
+}
+
+fn row(query: &Query, rows: usize, their_rows: &Result<usize, String>, rounds: &Rounds, report: &mut Report) {
+    let known = |figure: f64| if their_rows.is_ok() { json!(figure) } else { json!(null) };
+    let ratios: Vec<f64> = rounds.ours.iter().zip(&rounds.theirs).map(|(ours, theirs)| ours / theirs).collect();
+    report.row(vec![
+        ("query", json!(query.name)),
+        ("rounds", json!(ratios.len())),
+        ("millrace_ms", json!(median(&rounds.ours))),
+        ("millrace_ms_min", json!(range(&rounds.ours).0)),
+        ("datafusion_ms", known(median(&rounds.theirs))),
+        ("datafusion_ms_min", known(range(&rounds.theirs).0)),
+        ("ratio", known(median(&ratios))),
+        ("ratio_of_mins", known(range(&rounds.ours).0 / range(&rounds.theirs).0)),
+        ("ratio_min", known(range(&ratios).0)),
+        ("ratio_max", known(range(&ratios).1)),
+        ("rows", json!(rows)),
+        ("refused", json!(their_rows.as_ref().err().cloned().unwrap_or_default())),
+    ]);
+}
+
+fn check(query: &Query, events: u64, rows: usize, their_rows: &Result<usize, String>) -> Result<()> {
+    if events == COUNTED_EVENTS {
+        expect(&format!("rows of {}", query.name), query.rows, rows)?;
+    }
+    match their_rows {
+        Ok(theirs) => expect(&format!("rows of {}, as DataFusion gives them", query.name), *theirs, rows),
+        Err(_) => Ok(()),
+    }
 }

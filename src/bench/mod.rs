@@ -1,27 +1,38 @@
-//! `millrace bench`: programs that print figures. Tables for people; `--json` prints one object a line.
+//! `millrace bench`: programs that print figures and fail on wrong results. Tables for people, `--markdown` for
+//! docs/performance.md, `--json` prints one object a line. Without a program, all of them.
 
+mod all;
+mod apart;
 mod batch;
 mod change;
+mod feldera;
 mod harness;
+mod kafka;
 mod latency;
 mod lookup;
 mod memory;
 mod nexmark;
 mod operators;
 mod report;
+mod typed;
+mod wire;
 
 use clap::{Args, Subcommand};
 
+use self::report::{Report, Style};
 use crate::types::Result;
 
 /// What to measure, and how.
 #[derive(Args)]
 pub struct Arguments {
     #[command(subcommand)]
-    what: What,
+    what: Option<What>,
     /// One JSON object a line instead of tables.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, conflicts_with = "markdown")]
     json: bool,
+    /// Tables in Markdown.
+    #[arg(long, global = true)]
+    markdown: bool,
     /// Dataflow worker threads.
     #[arg(long, global = true, default_value_t = 2)]
     workers: usize,
@@ -29,6 +40,8 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum What {
+    /// Every program in turn; about 15 minutes.
+    All(all::Options),
     /// Nexmark queries as materialized views over the generator.
     Nexmark(nexmark::Options),
     /// Nexmark queries run once over tables, against plain DataFusion on the same batches.
@@ -37,6 +50,8 @@ enum What {
     Latency(latency::Options),
     /// Point lookups on a view's key.
     Lookup(lookup::Options),
+    /// JSON records from a Kafka topic into a view.
+    Kafka(kafka::Options),
     /// One change in a group of growing size.
     Change(change::Options),
     /// Bytes of memory per row of state.
@@ -46,17 +61,25 @@ enum What {
 }
 
 pub fn run(arguments: Arguments) -> Result<()> {
-    let mut report = report::Report::new(arguments.json);
+    let style = match (arguments.json, arguments.markdown) {
+        (true, _) => Style::Json,
+        (_, true) => Style::Markdown,
+        _ => Style::Table,
+    };
+    let mut report = Report::new(style);
     let workers = arguments.workers;
-    match arguments.what {
+    let outcome = match arguments.what.unwrap_or(What::All(all::Options::default())) {
+        What::All(options) => all::run(&options, workers, &mut report),
         What::Nexmark(options) => nexmark::run(&options, workers, &mut report),
         What::Batch(options) => batch::run(&options, workers, &mut report),
         What::Latency(options) => latency::run(&options, workers, &mut report),
         What::Lookup(options) => lookup::run(&options, workers, &mut report),
+        What::Kafka(options) => kafka::run(&options, workers, &mut report),
         What::Change(options) => change::run(&options, workers, &mut report),
         What::Memory(options) => memory::run(&options, workers, &mut report),
         What::Operators(options) => operators::run(&options, workers, &mut report),
-    }?;
-    report.finish();
-    Ok(())
+    };
+    // What was measured before a failure is worth reading too.
+    report.table("");
+    outcome
 }

@@ -1,28 +1,31 @@
 //! Arrange, join and count against hand-written differential dataflow on typed tuples with `String`s, for the same rows
 //! in the same rounds, in one process. The ratio of CPU times is the figure; below 1 is cheaper than typed tuples.
+//!
+//! Both sides begin with rows in memory, each in its own form, and end with the last result; making and dropping the
+//! rows is not counted. Both exchange rows between the workers, and what comes out is counted and compared.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
 
-use arrow::array::{AsArray, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use differential_dataflow::input::{Input as _, InputSession};
-use differential_dataflow::operators::CountTotal;
-use differential_dataflow::trace::TraceReader;
+use arrow::array::{Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use differential_dataflow::trace::{BatchReader, TraceReader};
 use serde_json::json;
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::operators::{Input as _, Probe, probe};
+use timely::dataflow::operators::{Input as _, InspectCore, Probe, probe};
 use timely::progress::Antichain;
 use timely::worker::Worker;
 
-use super::harness::Stopwatch;
+use super::harness::{Stopwatch, expect, median, range};
 use super::report::Report;
-use crate::dataflow::collection::Collection;
+use super::typed;
+use crate::dataflow::collection::{Batch, Collection};
 use crate::dataflow::context::{Context, Source};
 use crate::dataflow::operator::stateless;
 use crate::dataflow::plan::{Aggregate, AggregateFunction, JoinKind, Plan};
 use crate::dataflow::render::render;
-use crate::types::{Delta, Error, ObjectId, Result, Time};
+use crate::types::{Delta, Error, ObjectId, Result, Stamps, Time};
 
 /// Rows that share a timestamp, over all workers.
 const ROWS_PER_TIME: usize = 100_000;
@@ -36,60 +39,110 @@ pub struct Options {
     rows: usize,
     #[arg(long, default_value_t = 200_000)]
     keys: u64,
-    /// Each side runs this often, in turns; the cheapest run counts.
-    #[arg(long, default_value_t = 3)]
-    runs: usize,
+    /// Each side runs this often, in turns.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    runs: u64,
 }
 
+/// What both sides do.
 #[derive(Clone, Copy, PartialEq)]
-enum Work {
+pub enum Work {
     Arrange,
     Join,
     Count,
 }
 
+impl Work {
+    /// How many inputs it has.
+    pub fn inputs(self) -> usize {
+        if self == Work::Join { 2 } else { 1 }
+    }
+}
+
 pub fn run(options: &Options, workers: usize, report: &mut Report) -> Result<()> {
     for (name, work) in [("arrange", Work::Arrange), ("join", Work::Join), ("count", Work::Count)] {
-        let (mut ours, mut typed) = (f64::INFINITY, f64::INFINITY);
-        for _ in 0..options.runs {
-            typed = typed.min(measure(options, workers, move |worker, rows| typed_side(worker, work, rows))?);
-            ours = ours.min(measure(options, workers, move |worker, rows| our_side(worker, work, rows))?);
+        let typed = || measure(options, workers, work, typed::side);
+        let ours = || measure(options, workers, work, our_side);
+        // The first round warms the allocator up, and is where the results are compared.
+        let (expected, found) = (typed()?, ours()?);
+        expect(&format!("updates of {name}"), expected.updates, found.updates)?;
+        let (mut typed_s, mut ours_s) = (Vec::new(), Vec::new());
+        for round in 0..options.runs {
+            // Who comes first finds the machine in another state than who comes second.
+            if round % 2 == 0 {
+                typed_s.push(typed()?.cpu_s);
+                ours_s.push(ours()?.cpu_s);
+            } else {
+                ours_s.push(ours()?.cpu_s);
+                typed_s.push(typed()?.cpu_s);
+            }
         }
+        let ratios: Vec<f64> = ours_s.iter().zip(&typed_s).map(|(ours, typed)| ours / typed).collect();
         report.row(vec![
             ("work", json!(name)),
-            ("rows", json!(options.rows)),
-            ("typed_cpu_s", json!(typed)),
-            ("millrace_cpu_s", json!(ours)),
-            ("ratio", json!(ours / typed)),
+            ("rows", json!(options.rows * work.inputs())),
+            ("updates", json!(found.updates)),
+            ("rounds", json!(options.runs)),
+            ("typed_cpu_s", json!(median(&typed_s))),
+            ("millrace_cpu_s", json!(median(&ours_s))),
+            ("ratio", json!(median(&ratios))),
+            ("ratio_min", json!(range(&ratios).0)),
+            ("ratio_max", json!(range(&ratios).1)),
         ]);
     }
     Ok(())
 }
 
-/// The rounds of both inputs that one worker feeds; a round is what it has of one timestamp.
-type Rounds = Vec<[Vec<RecordBatch>; 2]>;
+/// The rounds of the inputs that one worker feeds; a round is what it has of one timestamp.
+pub type Rounds = Vec<Vec<Vec<RecordBatch>>>;
 
-/// CPU seconds of all workers from the first row to the last result.
-fn measure(
-    options: &Options,
-    workers: usize,
-    side: impl Fn(&mut Worker, Rounds) + Send + Sync + 'static,
-) -> Result<f64> {
-    let rounds: Vec<Rounds> = (0..workers).map(|worker| rounds(options, workers, worker)).collect();
-    let rounds = Arc::new(std::sync::Mutex::new(rounds));
-    let watch = Stopwatch::start();
-    let guards = timely::execute(timely::Config::process(workers), move |worker| {
-        let own = std::mem::take(&mut rounds.lock().expect("no panic while taking")[worker.index()]);
-        side(worker, own);
-    });
-    let guards = guards.map_err(Error::internal)?;
-    guards.join().into_iter().collect::<std::result::Result<Vec<()>, _>>().map_err(Error::internal)?;
-    Ok(watch.cpu_s())
+/// Where all workers meet, and what they have found.
+pub struct Gate {
+    barrier: Barrier,
+    /// Differences of all updates that came out, added up.
+    pub updates: AtomicI64,
 }
 
-fn our_side(worker: &mut Worker, work: Work, rounds: Rounds) {
+impl Gate {
+    /// Everything is prepared, or done: waits for the others.
+    pub fn meet(&self) {
+        self.barrier.wait();
+    }
+}
+
+struct Measured {
+    cpu_s: f64,
+    updates: i64,
+}
+
+/// One side of the comparison, on one worker. It meets the others three times: prepared, done, and before it lets go
+/// of what it has, so that neither making nor dropping rows is measured.
+type Side = fn(&mut Worker, Work, Rounds, &Arc<Gate>);
+
+/// CPU seconds of all workers from the first row to the last result.
+fn measure(options: &Options, workers: usize, work: Work, side: Side) -> Result<Measured> {
+    let rounds: Vec<Rounds> = (0..workers).map(|worker| rounds(options, work, workers, worker)).collect();
+    let rounds = Arc::new(Mutex::new(rounds));
+    let gate = Arc::new(Gate { barrier: Barrier::new(workers + 1), updates: AtomicI64::new(0) });
+    let inside = gate.clone();
+    let guards = timely::execute(timely::Config::process(workers), move |worker| {
+        let own = std::mem::take(&mut rounds.lock().expect("no panic while taking")[worker.index()]);
+        side(worker, work, own, &inside);
+    });
+    let guards = guards.map_err(Error::internal)?;
+    gate.meet();
+    let watch = Stopwatch::start();
+    gate.meet();
+    let cpu_s = watch.cpu_s();
+    gate.meet();
+    guards.join().into_iter().collect::<std::result::Result<Vec<()>, _>>().map_err(Error::internal)?;
+    Ok(Measured { cpu_s, updates: gate.updates.load(Ordering::Relaxed) })
+}
+
+fn our_side(worker: &mut Worker, work: Work, rounds: Rounds, gate: &Arc<Gate>) {
     let probe = probe::Handle::new();
-    let ids = [ObjectId(1), ObjectId(2)];
+    let ids = &[ObjectId(1), ObjectId(2)][..work.inputs()];
+    let counter = gate.clone();
     let (mut inputs, mut traces, _pace) = worker.dataflow::<Time, _, _>(|scope| {
         let mut inputs = Vec::new();
         let mut sources = BTreeMap::new();
@@ -107,20 +160,22 @@ fn our_side(worker: &mut Worker, work: Work, rounds: Rounds) {
                 let rows = render(&get(0), &mut context).rows;
                 let layout = context.layout(schema("a"), vec![0, 1]);
                 let arranged = context.arrange(rows, &layout, "arrange");
-                arranged.stream.probe_with(&probe);
+                let count = move |batches: &Vec<Batch>| batches.iter().map(|batch| batch.len() as i64).sum();
+                counted(arranged.stream, &counter, count).probe_with(&probe);
                 traces.push(arranged.trace);
             }
             Work::Join => {
                 let plan = join(get(0), get(1));
-                render(&plan, &mut context).rows.probe_with(&probe);
+                counted(render(&plan, &mut context).rows, &counter, differences).probe_with(&probe);
             }
             Work::Count => {
                 let plan = count(get(0));
-                render(&plan, &mut context).rows.probe_with(&probe);
+                counted(render(&plan, &mut context).rows, &counter, differences).probe_with(&probe);
             }
         }
         (inputs, traces, context.finish())
     });
+    gate.meet();
     for (time, round) in rounds.into_iter().enumerate() {
         let (time, next) = (time as Time, time as Time + 1);
         for (input, batches) in inputs.iter_mut().zip(round) {
@@ -134,57 +189,28 @@ fn our_side(worker: &mut Worker, work: Work, rounds: Rounds) {
         }
         worker.step_while(|| probe.less_than(&next));
     }
+    gate.meet();
+    gate.meet();
 }
 
-type Key = (i64, String);
-type Value = (i64, i64, String);
-
-fn typed_side(worker: &mut Worker, work: Work, rounds: Rounds) {
-    let probe = probe::Handle::new();
-    let (mut inputs, mut traces) = worker.dataflow::<Time, _, _>(|scope| {
-        let (a, left) = scope.new_collection::<(Key, Value), isize>();
-        let (b, right) = scope.new_collection::<(Key, Value), isize>();
-        let mut traces = Vec::new();
-        match work {
-            Work::Arrange => {
-                let arranged = left.arrange_by_key();
-                arranged.stream.probe_with(&probe);
-                traces.push(arranged.trace);
-            }
-            Work::Join => {
-                let pair = |key: &Key, left: &Value, right: &Value| Some((key.clone(), left.clone(), right.clone()));
-                let (left, right) = (left.arrange_by_key(), right.arrange_by_key());
-                left.join_core(right, pair).inner.probe_with(&probe);
-            }
-            Work::Count => {
-                left.map(|(key, _)| key).count_total().inner.probe_with(&probe);
-            }
+/// Adds up what comes by.
+pub fn counted<'s, C: timely::Container>(
+    stream: timely::dataflow::Stream<'s, Time, C>,
+    gate: &Arc<Gate>,
+    count: impl Fn(&C) -> i64 + 'static,
+) -> timely::dataflow::Stream<'s, Time, C> {
+    let gate = gate.clone();
+    stream.inspect_container(move |event| {
+        if let Ok((_, container)) = event {
+            gate.updates.fetch_add(count(container), Ordering::Relaxed);
         }
-        ([a, b], traces)
-    });
-    for (time, round) in rounds.into_iter().enumerate() {
-        let next = time as Time + 1;
-        for (input, batches) in inputs.iter_mut().zip(round) {
-            batches.iter().for_each(|rows| feed_typed(input, rows));
-            input.advance_to(next);
-            input.flush();
-        }
-        let frontier = Antichain::from_elem(next);
-        for trace in &mut traces {
-            trace.set_logical_compaction(frontier.borrow());
-            trace.set_physical_compaction(frontier.borrow());
-        }
-        worker.step_while(|| probe.less_than(&next));
-    }
+    })
 }
 
-fn feed_typed(input: &mut InputSession<Time, (Key, Value), isize>, rows: &RecordBatch) {
-    let number = |column: usize| rows.column(column).as_primitive::<Int64Type>();
-    let text = |column: usize| rows.column(column).as_string::<i32>();
-    let (k1, k2, v1, v2, v3) = (number(0), text(1), number(2), number(3), text(4));
-    for row in 0..rows.num_rows() {
-        let key = (k1.value(row), k2.value(row).to_string());
-        input.update((key, (v1.value(row), v2.value(row), v3.value(row).to_string())), 1);
+fn differences(delta: &Delta) -> i64 {
+    match &delta.diffs {
+        Stamps::Same(diff) => diff * delta.len() as i64,
+        Stamps::Each(diffs) => diffs.iter().sum(),
     }
 }
 
@@ -229,17 +255,22 @@ fn schema(side: &str) -> SchemaRef {
 }
 
 /// One worker's share of the rows, the same in every run.
-fn rounds(options: &Options, workers: usize, worker: usize) -> Rounds {
-    let per_round = ROWS_PER_TIME / workers;
+fn rounds(options: &Options, work: Work, workers: usize, worker: usize) -> Rounds {
     let mut random = 88_172_645_463_325_252_u64 ^ ((worker as u64 + 1) << 32);
-    let count = options.rows.div_ceil(ROWS_PER_TIME);
-    let mut input = |side: &str| -> Vec<RecordBatch> {
-        let batches = 0..per_round.div_ceil(ROWS_PER_BATCH);
-        batches
-            .map(|batch| rows(side, ROWS_PER_BATCH.min(per_round - batch * ROWS_PER_BATCH), options.keys, &mut random))
+    let mut input = |side: &str, rows_now: usize| -> Vec<RecordBatch> {
+        let per_round = rows_now / workers;
+        (0..per_round)
+            .step_by(ROWS_PER_BATCH)
+            .map(|from| rows(side, ROWS_PER_BATCH.min(per_round - from), options.keys, &mut random))
             .collect()
     };
-    (0..count).map(|_| [input("a"), input("b")]).collect()
+    let starts = (0..options.rows).step_by(ROWS_PER_TIME);
+    starts
+        .map(|start| {
+            let rows_now = ROWS_PER_TIME.min(options.rows - start);
+            ["a", "b"][..work.inputs()].iter().map(|side| input(side, rows_now)).collect()
+        })
+        .collect()
 }
 
 fn rows(side: &str, count: usize, keys: u64, random: &mut u64) -> RecordBatch {

@@ -7,7 +7,7 @@
 //! A new connector is a folder here and a line in [`CONNECTORS`].
 
 mod declaration;
-mod format;
+pub mod format;
 pub mod generator;
 mod kafka;
 mod options;
@@ -15,6 +15,7 @@ mod outlet;
 mod text_column;
 
 pub use declaration::{Include, Included, OnError, OptionMap, SourceDeclaration};
+pub use kafka::ScratchTopic;
 
 use std::collections::BTreeMap;
 use std::fmt;

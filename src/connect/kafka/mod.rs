@@ -13,6 +13,7 @@ mod client;
 mod follow;
 mod read;
 mod record;
+mod scratch;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use std::sync::mpsc::SyncSender;
 
 use self::client::{Address, Client};
 use self::record::RecordLayout;
+pub use self::scratch::ScratchTopic;
 use super::declaration::{Included, OnError, OptionMap, SourceDeclaration};
 use super::options::{Options, invalid};
 use super::{Batches, Envelope, Follower, Positions, Source, SourceBatch, SourceRelation};

@@ -53,7 +53,6 @@ impl Effect {
             Effect::CreateIndex { id, on, key } => turn.execute(Command::CreateIndex { id, on, key }),
             Effect::Drop { id } => {
                 database.views.stop(id);
-                turn.forget(id);
                 turn.execute(Command::Drop { id });
             }
             Effect::DropSource { id } => database.ingest.stop(id),

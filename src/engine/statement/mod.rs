@@ -36,7 +36,7 @@ pub(super) async fn run(session: &mut Session, statement: &Statement, parameters
         Command::CreateTable(create) => create_relation::table(session, create, &statement.text).await,
         Command::CreateView(create) => create_view::view(session, create),
         Command::CreateMaterializedView(create) => create_view::materialized_view(session, create),
-        Command::CreateIndex(create) => create_index::index(session, create, &statement.text),
+        Command::CreateIndex(create) => create_index::index(session, create, &statement.text).await,
         Command::CreateSchema { name, if_not_exists } => create_relation::schema(session, name, *if_not_exists),
         Command::Drop(drop) => drop_object::drop(session, drop),
         Command::Explain(explain) => explain::run(session, explain, parameters).await,

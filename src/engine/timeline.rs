@@ -17,6 +17,9 @@ use super::write_log::WriteLog;
 use crate::dataflow::runtime::{Command, Runtime};
 use crate::types::{Clock, Delta, ObjectId, Time};
 
+/// How far compaction goes at least, since each step of it wakes all workers and has every arrangement published anew.
+const COMPACTION_STEP_MICROS: Time = 250_000;
+
 /// The timeline of the database.
 pub struct Timeline {
     clock: Clock,
@@ -86,7 +89,7 @@ impl Timeline {
         let newest = (state.advanced - 1).saturating_sub(self.retention_micros);
         let oldest_held = state.holds.keys().next().copied();
         let to = oldest_held.map_or(newest, |held| held.min(newest));
-        if to > state.compacted {
+        if to >= state.compacted + COMPACTION_STEP_MICROS {
             state.compacted = to;
             state.written.trim(to);
             self.runtime.execute(Command::Compact { to });

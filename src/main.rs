@@ -23,6 +23,8 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 const NETWORK_THREADS: usize = 2;
 /// How long running queries may take to notice that the server ends.
 const QUERY_SHUTDOWN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+/// Files that are open beside those of clients: the store's, sources', the threads' own.
+const FILES_BESIDE_CLIENTS: usize = 200;
 const MIB: usize = 1 << 20;
 
 /// Millrace, a streaming SQL database.
@@ -65,6 +67,9 @@ struct Serve {
     /// Memory for all SELECTs together, in MiB.
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u64).range(16..=1 << 24))]
     query_memory: u64,
+    /// Memory for rows that some view has not finished yet, in MiB; beyond it sources pause and writers wait.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    backlog_memory: u64,
 }
 
 fn main() -> ExitCode {
@@ -95,11 +100,13 @@ fn serve(arguments: &Serve) -> Result<()> {
     std::fs::create_dir_all(&arguments.data).map_err(|error| {
         Error::new(SqlState::IO_ERROR, format!("could not create {}: {error}", arguments.data.display()))
     })?;
+    warn_of_few_files(arguments.max_connections);
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let query_runtime = runtime("query", cores)?;
     let database = Database::open(Config {
         workers: arguments.workers.map_or(cores, usize::from),
         query_memory_bytes: arguments.query_memory as usize * MIB,
+        backlog_bytes_max: arguments.backlog_memory as usize * MIB,
         ..Config::new(arguments.data.clone(), query_runtime.handle().clone())
     })?;
 
@@ -125,6 +132,18 @@ fn serve(arguments: &Serve) -> Result<()> {
     });
     query_runtime.shutdown_timeout(QUERY_SHUTDOWN_TIMEOUT);
     served
+}
+
+/// Clients beyond the process's limit of open files are not refused but wait, which nobody would understand.
+fn warn_of_few_files(connections_max: usize) {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next());
+    let needed = connections_max + FILES_BESIDE_CLIENTS;
+    if let Some(Ok(files)) = soft.map(str::parse::<usize>)
+        && files < needed
+    {
+        tracing::warn!(files, needed, "too few open files for --max-connections; raise the limit with ulimit -n");
+    }
 }
 
 fn runtime(name: &str, threads: usize) -> Result<Runtime> {

@@ -95,7 +95,18 @@ pub struct Index {
     pub on: ObjectId,
     /// Positions of the indexed columns.
     pub columns: Vec<usize>,
+    pub kind: IndexKind,
     pub definition: String,
+}
+
+/// What an index is for, beyond finding rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IndexKind {
+    Plain,
+    /// CREATE UNIQUE INDEX: no two rows of the table may have the same values there.
+    Unique,
+    /// UNIQUE in CREATE TABLE: likewise, and it goes only with its table.
+    Constraint,
 }
 
 impl Entry {

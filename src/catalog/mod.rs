@@ -4,10 +4,14 @@
 //! (copy on write) and puts it in place at its commit. Names are resolved here and nowhere else.
 
 mod entry;
+mod unique;
 
-pub use entry::{Connection, Entry, Index, Item, MaterializedView, Schema, Source, SourceRelation, Table, View};
+pub use entry::{
+    Connection, Entry, Index, IndexKind, Item, MaterializedView, Schema, Source, SourceRelation, Table, View,
+};
+pub use unique::UniqueKey;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::types::{Error, ObjectId, Result, SqlState};
 
@@ -160,9 +164,23 @@ impl Catalog {
         depends_on.iter().any(|&on| on == other || self.reads(on, other))
     }
 
+    /// The tables that `id` depends on, directly or not.
+    pub fn tables_below(&self, id: ObjectId) -> BTreeSet<ObjectId> {
+        let mut tables = BTreeSet::new();
+        for &on in self.get(id).map_or(&[][..], |entry| &entry.depends_on) {
+            match self.get(on).map(|entry| &entry.item) {
+                Some(Item::Table(_)) => {
+                    tables.insert(on);
+                }
+                _ => tables.append(&mut self.tables_below(on)),
+            }
+        }
+        tables
+    }
+
     /// Everything that depends on `id`, directly or not, dependents before what they depend on.
     pub fn all_dependents(&self, id: ObjectId) -> Vec<ObjectId> {
-        let mut found = std::collections::BTreeSet::from([id]);
+        let mut found = BTreeSet::from([id]);
         // An object depends only on older ones, so one pass in order of creation sees everything.
         for entry in self.entries.values() {
             if entry.depends_on.iter().any(|on| found.contains(on)) {
@@ -170,6 +188,22 @@ impl Catalog {
             }
         }
         found.into_iter().filter(|&found| found != id).rev().collect()
+    }
+
+    /// The indexes of a relation, in order of creation.
+    pub fn indexes(&self, on: ObjectId) -> impl Iterator<Item = (&Entry, &Index)> {
+        self.entries.values().filter_map(move |entry| match &entry.item {
+            Item::Index(index) if index.on == on => Some((entry, index)),
+            _ => None,
+        })
+    }
+
+    /// `name`, or the first of `name1`, `name2`, ... that no relation of the schema has.
+    pub fn free_name(&self, schema: &str, name: &str) -> String {
+        let taken = |name: &String| self.relations.contains_key(&(schema.to_string(), name.clone()));
+        let numbered = (1..).map(|number| format!("{name}{number}"));
+        let mut candidates = std::iter::once(name.to_string()).chain(numbered);
+        candidates.find(|candidate| !taken(candidate)).expect("there are more numbers than relations")
     }
 
     fn find(

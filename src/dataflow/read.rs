@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
 
 use super::chunk::{ArrowChunk, CHUNK_ROWS};
 use super::columns::{batch_of, interleave_columns, take_rows};
@@ -58,6 +59,10 @@ impl Snapshots {
         let since = workers.iter().map(|worker| worker.since).max().unwrap_or(0);
         let upper = workers.iter().map(|worker| worker.upper).min().unwrap_or(0);
         Snapshots { layout, parts, since, upper }
+    }
+
+    pub fn schema(&self) -> &SchemaRef {
+        &self.layout.schema
     }
 
     /// No rows, at any time.

@@ -129,6 +129,27 @@ impl Database {
         }
     }
 
+    /// Waits until the views have caught up far enough for more to be written.
+    pub async fn wait_for_room(&self) {
+        let mut progress = self.timeline.progress();
+        loop {
+            progress.borrow_and_update();
+            if self.room() > 0 || progress.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Bytes that may be fed before the views have finished some of what they were given.
+    fn room(&self) -> usize {
+        self.config.backlog_bytes_max.saturating_sub(self.runtime.backlog())
+    }
+
+    /// Lets go of what is kept for a table that has been dropped.
+    pub fn forget_writers(&self, table: ObjectId) {
+        self.writers.lock().expect("no panic while holding the writers").remove(&table);
+    }
+
     /// An id for a view that only a subscriber knows: from the top, where the catalog's never get.
     pub fn temporary_id(&self) -> ObjectId {
         ObjectId(self.temporary_ids.fetch_sub(1, Ordering::Relaxed))
@@ -163,9 +184,7 @@ impl Database {
 
     /// Gives what sources have read a timestamp, unless the views are too far behind, and lets go of what is old.
     fn tick(&self) {
-        if self.runtime.backlog() <= self.config.backlog_bytes_max {
-            self.ingest.tick(&self.timeline);
-        }
+        self.ingest.tick(&self.timeline, self.room());
         self.timeline.compact();
         self.ingest.trim(self.timeline.oldest_readable());
     }

@@ -53,7 +53,7 @@ impl Effect {
             Effect::CreateIndex { id, on, key } => turn.execute(Command::CreateIndex { id, on, key }),
             Effect::Drop { id } => {
                 database.views.stop(id);
-                turn.forget(id);
+                database.forget_writers(id);
                 turn.execute(Command::Drop { id });
             }
             Effect::DropSource { id } => database.ingest.stop(id),

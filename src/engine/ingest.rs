@@ -93,12 +93,14 @@ impl Ingest {
         drop(stopped);
     }
 
-    /// One tick: what the followers have read gets one timestamp. Gives false if there was nothing. (Who needs both
-    /// the timeline and the sources takes the timeline first.)
-    pub fn tick(&self, timeline: &Timeline) -> bool {
+    /// One tick: what the followers have read gets one timestamp, but not much more than `room` bytes of it; the rest
+    /// waits in the followers' queues, and then in the systems that they read. Gives false if there was nothing. (Who
+    /// needs both the timeline and the sources takes the timeline first.)
+    pub fn tick(&self, timeline: &Timeline, room: usize) -> bool {
         let mut turn = timeline.turn();
         let mut sources = self.lock();
-        let drained: Vec<_> = sources.values_mut().map(|running| (running.drain(), running)).collect();
+        let share = TICK_BYTES_MAX.min(room / sources.len().max(1));
+        let drained: Vec<_> = sources.values_mut().map(|running| (running.drain(share), running)).collect();
         let drained: Vec<_> = drained.into_iter().filter(|(batches, _)| !batches.is_empty()).collect();
         if drained.is_empty() {
             return false;
@@ -171,11 +173,11 @@ impl Ingest {
 }
 
 impl Running {
-    /// What the follower has delivered since the last tick, up to a tick's limit.
-    fn drain(&mut self) -> Vec<SourceBatch> {
+    /// What the follower has delivered since the last tick; the batch that goes beyond a limit is the last.
+    fn drain(&mut self, bytes_max: usize) -> Vec<SourceBatch> {
         let mut batches = Vec::new();
         let mut bytes = 0;
-        while bytes < TICK_BYTES_MAX {
+        while bytes < bytes_max {
             let Some((_, receiver)) = &self.follower else { break };
             match receiver.try_recv() {
                 Ok(Ok(batch)) => {

@@ -11,6 +11,7 @@ mod config;
 mod cursor;
 mod database;
 mod effect;
+mod footprint;
 mod ingest;
 mod metric;
 mod metrics;
@@ -25,6 +26,7 @@ mod timeline;
 mod transaction;
 mod upsert;
 mod views;
+mod write_log;
 
 pub use crate::sql::statement::Statement;
 pub use config::Config;

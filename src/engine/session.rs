@@ -149,14 +149,18 @@ impl Session {
     /// Rows of a COPY FROM STDIN: one Utf8 column per copied column, as the format's fields were (NULL resolved).
     /// Values are parsed here; `first_line` is the line number of the first row, for the error's context.
     pub async fn copy_rows(&mut self, copy: &mut CopyIn, rows: RecordBatch, first_line: u64) -> Result<()> {
-        let result = statement::copy::rows(self, copy, rows, first_line).await;
+        let result = statement::copy::rows(self, copy, rows, first_line);
         result.inspect_err(|_| self.fail_transaction())
     }
 
     /// Commits what was copied and gives the tag (`COPY n`); with an error (the client's CopyFail, say) drops it.
     pub async fn copy_end(&mut self, copy: CopyIn, result: Result<()>) -> Result<String> {
         let alone = self.transaction.as_ref().is_some_and(|transaction| transaction.block == Block::Statement);
-        let ended = match result {
+        let checked = match result {
+            Ok(()) => statement::copy::end(self, &copy.target).await,
+            error => error,
+        };
+        let ended = match checked {
             Ok(()) if alone => self.commit(),
             other => other,
         };
@@ -230,7 +234,7 @@ impl Session {
     }
 
     pub(super) fn begin(&mut self, block: Block) {
-        let mut transaction = Transaction::new(self.database.catalog(), block);
+        let mut transaction = Transaction::new(self.database.catalog(), self.database.runtime.hash_seed(), block);
         transaction.read_only = self.settings.show("default_transaction_read_only").is_ok_and(|value| value == "on");
         self.settings_before = Some(self.settings.clone());
         self.transaction = Some(transaction);

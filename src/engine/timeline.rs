@@ -7,13 +7,18 @@
 //! ```
 //! Frontiers of all inputs advance together, so a read at [`Timeline::readable`] waits only for work, never for data.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
+use super::footprint::Footprint;
+use super::write_log::WriteLog;
 use crate::dataflow::runtime::{Command, Runtime};
 use crate::types::{Clock, Delta, ObjectId, Time};
+
+/// How far compaction goes at least, since each step of it wakes all workers and has every arrangement published anew.
+const COMPACTION_STEP_MICROS: Time = 250_000;
 
 /// The timeline of the database.
 pub struct Timeline {
@@ -29,8 +34,8 @@ struct State {
     advanced: Time,
     /// Times that somebody reads at, with the number of readers; nothing is compacted beyond the least.
     holds: BTreeMap<Time, usize>,
-    /// When each table was last written.
-    written: HashMap<ObjectId, Time>,
+    /// What was written to tables since `compacted`.
+    written: WriteLog,
     /// The last `Compact`.
     compacted: Time,
 }
@@ -40,7 +45,7 @@ impl Timeline {
     pub fn new(clock: Clock, runtime: Arc<Runtime>, progress: watch::Receiver<u64>, retention_micros: u64) -> Self {
         let advanced = clock.mint();
         runtime.execute(Command::Advance { to: advanced });
-        let state = State { advanced, holds: BTreeMap::new(), written: HashMap::new(), compacted: 0 };
+        let state = State { advanced, holds: BTreeMap::new(), written: WriteLog::default(), compacted: 0 };
         Timeline { clock, runtime, state: Mutex::new(state), progress, retention_micros }
     }
 
@@ -84,8 +89,9 @@ impl Timeline {
         let newest = (state.advanced - 1).saturating_sub(self.retention_micros);
         let oldest_held = state.holds.keys().next().copied();
         let to = oldest_held.map_or(newest, |held| held.min(newest));
-        if to > state.compacted {
+        if to >= state.compacted + COMPACTION_STEP_MICROS {
             state.compacted = to;
+            state.written.trim(to);
             self.runtime.execute(Command::Compact { to });
         }
     }
@@ -118,9 +124,9 @@ impl Turn<'_> {
         self.state.advanced - 1
     }
 
-    /// When a table was last written, 0 if never.
-    pub fn last_write(&self, table: ObjectId) -> Time {
-        self.state.written.get(&table).copied().unwrap_or(0)
+    /// Whether what was read at `since` has been written after it.
+    pub fn conflicts(&self, footprint: &Footprint, since: Time) -> bool {
+        self.state.written.conflicts(footprint, since)
     }
 
     pub fn execute(&self, command: Command) {
@@ -137,13 +143,10 @@ impl Turn<'_> {
         self.timeline.runtime.feed(input, delta);
     }
 
-    /// Notes that a table was written at `time`.
-    pub fn wrote(&mut self, table: ObjectId, time: Time) {
-        self.state.written.insert(table, time);
-    }
-
-    pub fn forget(&mut self, table: ObjectId) {
-        self.state.written.remove(&table);
+    /// Rows of a table at a minted time, which transactions that have read them must hear of.
+    pub fn write(&mut self, table: ObjectId, delta: Delta, time: Time) {
+        self.state.written.add(table, time, delta.clone());
+        self.feed(table, delta);
     }
 
     /// Everything up to `time` has been fed.

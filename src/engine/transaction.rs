@@ -1,16 +1,17 @@
 //! A transaction: what a session has read and would write, until COMMIT gives it one timestamp.
 //!
 //! Writes are buffered as deltas and seen by their own session only; DDL works on a copy of the catalog. At COMMIT,
-//! in one turn of the timeline, what was read and touched is checked (40001 if it has changed), then everything
-//! takes effect at one time.
+//! in one turn of the timeline, what was read is checked (40001 if it has changed), then everything takes effect at one
+//! time. Rows that are changed were read before, and so were the keys of new rows, of which there may be no others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
 use super::database::Database;
 use super::effect::Effect;
+use super::footprint::Footprint;
 use super::timeline::Hold;
 use crate::catalog::{Catalog, Entry, Item, View};
 use crate::types::{Delta, Error, ObjectId, Result, SqlState, Stamps, Time, wall_micros};
@@ -25,8 +26,8 @@ pub struct Transaction {
     effects: Vec<Effect>,
     /// The time that everything is read at; taken by the first read.
     hold: Option<Hold>,
-    /// Tables whose contents the transaction's own writes may depend on.
-    reads: BTreeSet<ObjectId>,
+    /// What it has read of tables, on which its own writes may depend.
+    pub footprint: Arc<Footprint>,
     writes: BTreeMap<ObjectId, Vec<Delta>>,
     savepoints: Vec<Savepoint>,
     /// BEGIN was said (or a multi-statement string opened it); else the transaction ends with its statement.
@@ -57,13 +58,13 @@ struct Savepoint {
 }
 
 impl Transaction {
-    pub fn new(catalog: Arc<Catalog>, block: Block) -> Self {
+    pub fn new(catalog: Arc<Catalog>, hash_seed: u64, block: Block) -> Self {
         Transaction {
             base: catalog.clone(),
             catalog,
             effects: Vec::new(),
             hold: None,
-            reads: BTreeSet::new(),
+            footprint: Arc::new(Footprint::new(hash_seed)),
             writes: BTreeMap::new(),
             savepoints: Vec::new(),
             block,
@@ -116,11 +117,6 @@ impl Transaction {
     /// Something for COMMIT to do.
     pub fn push_effect(&mut self, effect: Effect) {
         self.effects.push(effect);
-    }
-
-    /// Notes that what is written from here on may depend on the contents of a table.
-    pub fn note_read(&mut self, table: ObjectId) {
-        self.reads.insert(table);
     }
 
     /// Rows that enter (+1) or leave (-1) a table.
@@ -201,15 +197,13 @@ impl Transaction {
         }
         let mut turn = database.timeline.turn();
         if let Some(hold) = &self.hold {
-            let touched = self.reads.iter();
-            if touched.into_iter().any(|table| turn.last_write(*table) > hold.time) {
-                return Err(conflict("a table that this transaction read has been written since"));
+            if turn.conflicts(&self.footprint, hold.time) {
+                return Err(conflict("rows that this transaction read have been changed since"));
             }
         }
-        if defines {
-            database.replace_catalog(&self.base, self.catalog.clone())?;
-        } else if writes.iter().any(|(table, _)| database.catalog().get(*table).is_none()) {
-            return Err(conflict("a table that this transaction wrote has been dropped"));
+        match defines {
+            true => database.replace_catalog(&self.base, self.catalog.clone())?,
+            false => check_definitions(&self.base, &database.catalog(), writes.iter().map(|(table, _)| *table))?,
         }
         for effect in self.effects {
             effect.take(database, &mut turn);
@@ -217,12 +211,20 @@ impl Transaction {
         let time = turn.mint();
         for (table, deltas) in writes {
             for delta in deltas {
-                turn.feed(table, Delta { times: Stamps::Same(time), ..delta });
+                turn.write(table, Delta { times: Stamps::Same(time), ..delta }, time);
             }
-            turn.wrote(table, time);
         }
         turn.close(time);
         Ok(())
+    }
+}
+
+/// What is written was checked by the definitions of `base`; fails if the tables have others now.
+fn check_definitions(base: &Catalog, now: &Catalog, mut written: impl Iterator<Item = ObjectId>) -> Result<()> {
+    let changed = |table: ObjectId| now.get(table).is_none() || now.unique_keys(table) != base.unique_keys(table);
+    match base.version != now.version && written.any(changed) {
+        true => Err(conflict("a table that this transaction wrote has been dropped, or its unique indexes are others")),
+        false => Ok(()),
     }
 }
 

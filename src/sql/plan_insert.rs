@@ -10,7 +10,7 @@ use super::planned::{Assignment, Conflict, ConflictAction, CopyPlan, InsertPlan,
 use super::planner::Planner;
 use super::returning::{RowScope, returning};
 use super::statement::{Name, fold, position_of};
-use crate::catalog::Table;
+use crate::catalog::{Entry, Table, UniqueKey};
 use crate::types::{Column, Error, Relation, Result, SqlState, SqlType};
 
 impl Planner<'_> {
@@ -30,7 +30,7 @@ impl Planner<'_> {
                     None => query_rows(binder, query, table, &targets, !insert.columns.is_empty())?,
                 },
             };
-            let conflict = conflict(binder, insert.on.as_ref(), table, &alias)?;
+            let conflict = conflict(binder, insert.on.as_ref(), (entry, table), &alias)?;
             let scope = RowScope::new(&[(alias.as_str(), &table.relation)])?;
             let returning = returning(binder, insert.returning.as_ref(), &scope)?;
             Ok((bound, (conflict, returning)))
@@ -188,7 +188,12 @@ fn query_rows(binder: &mut Binder, query: &Query, table: &Table, targets: &[usiz
     binder.project(plan, items)
 }
 
-fn conflict(binder: &mut Binder, on: Option<&OnInsert>, table: &Table, alias: &str) -> Result<Option<Conflict>> {
+fn conflict(
+    binder: &mut Binder,
+    on: Option<&OnInsert>,
+    (entry, table): (&Entry, &Table),
+    alias: &str,
+) -> Result<Option<Conflict>> {
     let on = match on {
         None => return Ok(None),
         Some(OnInsert::OnConflict(on)) => on,
@@ -196,17 +201,15 @@ fn conflict(binder: &mut Binder, on: Option<&OnInsert>, table: &Table, alias: &s
             return Err(Error::unsupported("ON DUPLICATE KEY UPDATE is not supported").with_hint("Use ON CONFLICT."));
         }
     };
-    let target = match &on.conflict_target {
-        None => vec![],
-        Some(ConflictTarget::OnConstraint(name)) => {
-            return Err(Error::unsupported(format!("ON CONFLICT ON CONSTRAINT {name} is not supported"))
-                .with_hint("Name the columns of the primary key."));
-        }
-        Some(ConflictTarget::Columns(names)) => conflict_target(names, table)?,
+    let keys = binder.catalog.unique_keys(entry.id);
+    let keys = match &on.conflict_target {
+        None => keys,
+        Some(ConflictTarget::OnConstraint(name)) => vec![key_of_name(keys, name, &entry.name)?],
+        Some(ConflictTarget::Columns(names)) => vec![key_of_columns(keys, names, table)?],
     };
     let action = match &on.action {
         OnConflictAction::DoNothing => ConflictAction::Nothing,
-        OnConflictAction::DoUpdate(_) if target.is_empty() => {
+        OnConflictAction::DoUpdate(_) if on.conflict_target.is_none() => {
             let message = "ON CONFLICT DO UPDATE requires inference specification or constraint name";
             return Err(
                 Error::new(SqlState::SYNTAX_ERROR, message).with_hint("For example, ON CONFLICT (column_name).")
@@ -230,11 +233,11 @@ fn conflict(binder: &mut Binder, on: Option<&OnInsert>, table: &Table, alias: &s
             ConflictAction::Update { assignments, filter: compiled.next() }
         }
     };
-    Ok(Some(Conflict { target, action }))
+    Ok(Some(Conflict { keys, action }))
 }
 
-/// The columns must be those of the primary key: no other conflict can be found.
-fn conflict_target(names: &[ast::Ident], table: &Table) -> Result<Vec<usize>> {
+/// ON CONFLICT (columns): those of a unique key, since no other conflict can be found.
+fn key_of_columns(keys: Vec<UniqueKey>, names: &[ast::Ident], table: &Table) -> Result<UniqueKey> {
     let mut target = Vec::new();
     for ident in names {
         let name = fold(ident);
@@ -244,16 +247,19 @@ fn conflict_target(names: &[ast::Ident], table: &Table) -> Result<Vec<usize>> {
         };
         target.push(position);
     }
-    let mut sorted = target.clone();
-    sorted.sort_unstable();
-    sorted.dedup();
-    let mut key = table.relation.key.clone().unwrap_or_default();
-    key.sort_unstable();
-    if key.is_empty() || key != sorted {
+    keys.into_iter().find(|key| key.is_over(&target)).ok_or_else(|| {
         let message = "there is no unique or exclusion constraint matching the ON CONFLICT specification";
-        return Err(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message));
-    }
-    Ok(target)
+        Error::new(SqlState::INVALID_COLUMN_REFERENCE, message)
+    })
+}
+
+/// ON CONFLICT ON CONSTRAINT name.
+fn key_of_name(keys: Vec<UniqueKey>, name: &ast::ObjectName, table: &str) -> Result<UniqueKey> {
+    let name = Name::of_object(name)?.name;
+    keys.into_iter().find(|key| key.is_constraint && key.name == name).ok_or_else(|| {
+        let message = format!("constraint \"{name}\" for table \"{table}\" does not exist");
+        Error::new(SqlState::UNDEFINED_OBJECT, message)
+    })
 }
 
 fn refuse_clauses(insert: &Insert) -> Result<()> {

@@ -9,6 +9,7 @@ use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 use datafusion::physical_expr::PhysicalExpr;
 
+use crate::catalog::UniqueKey;
 use crate::types::{Error, ObjectId, Relation, Result, SqlState, SqlType, Time};
 
 /// What a session gives to planning.
@@ -100,8 +101,8 @@ pub struct InsertPlan {
 
 #[derive(Clone, Debug)]
 pub struct Conflict {
-    /// The columns named as the conflict's target; empty for any.
-    pub target: Vec<usize>,
+    /// The keys that a new row may have in common with another: the one that was named, or all.
+    pub keys: Vec<UniqueKey>,
     pub action: ConflictAction,
 }
 

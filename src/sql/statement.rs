@@ -253,8 +253,17 @@ pub struct CreateTable {
     pub temporary: bool,
     pub columns: Vec<ColumnDefinition>,
     pub primary_key: Option<Vec<String>>,
+    pub unique: Vec<UniqueConstraint>,
     /// CREATE TABLE AS; `columns` is then empty.
     pub query: Option<TableQuery>,
+}
+
+/// `[CONSTRAINT name] UNIQUE (columns)`
+#[derive(Clone, Debug)]
+pub struct UniqueConstraint {
+    /// Made up by the engine if none was given.
+    pub name: Option<String>,
+    pub columns: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -296,6 +305,7 @@ pub struct CreateIndex {
     /// Made up by the engine if none was given.
     pub name: Option<String>,
     pub if_not_exists: bool,
+    pub unique: bool,
     pub on: Name,
     pub columns: Vec<String>,
 }

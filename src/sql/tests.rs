@@ -483,7 +483,7 @@ fn conflicts() {
     let text =
         "insert into t values (1, 'x') on conflict (a) do update set b = excluded.b || t.b, c = default where t.c > 1";
     let conflict = world.insert(text).unwrap().on_conflict.unwrap();
-    assert_eq!(conflict.target, [0]);
+    assert_eq!(conflict.keys[0].columns, [0]);
     let ConflictAction::Update { assignments, filter } = conflict.action else { panic!() };
     assert_eq!(assignments.iter().map(|assignment| assignment.column).collect::<Vec<_>>(), [1, 2]);
     assert!(filter.is_some());

@@ -8,5 +8,6 @@ mod limits;
 mod server;
 mod simple;
 mod startup;
+mod transactions;
 mod types;
 mod wire;

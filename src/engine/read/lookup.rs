@@ -34,6 +34,9 @@ pub struct Arrangement {
 pub struct FoundBy {
     /// As EXPLAIN says it.
     pub description: String,
+    /// The columns that it looks in, and the values that it looks for.
+    pub key: Vec<usize>,
+    pub values: Vec<ArrayRef>,
     pub part: Part,
 }
 
@@ -59,12 +62,13 @@ impl Lookup {
             }
             let description = format!("{} ({})", arrangement.name, names.collect::<Vec<_>>().join(", "));
             let (snapshots, hold) = (arrangement.snapshots.clone(), self.hold.clone());
+            let (key, values) = (arrangement.key.clone(), columns.clone());
             let part: Part = Arc::new(move || {
                 let found = snapshots.find(&columns, hold.time);
                 let rows: Vec<Result<RecordBatch>> = vec![Ok(found.repeated())];
                 futures::stream::iter(rows).boxed()
             });
-            Some(FoundBy { description, part })
+            Some(FoundBy { description, key, values, part })
         })
     }
 }

@@ -9,7 +9,8 @@ mod scan;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow::compute::take_arrays;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::execution::TaskContext;
@@ -26,13 +27,13 @@ use super::session::Session;
 use super::system;
 use super::timeline::Hold;
 
-use crate::catalog::{Entry, Item, Table};
+use crate::catalog::{Entry, Item, UniqueKey};
 use crate::dataflow::layout::Layout;
 use crate::dataflow::read::{self, Snapshots};
 use crate::sql::physical::BatchLimits;
 use crate::sql::stop::{Stop, stoppable};
 use crate::sql::{Planned, Projection, RelationRef, physical};
-use crate::types::{Error, ObjectId, Relation, Result, SqlState, Time};
+use crate::types::{Delta, Error, ObjectId, Relation, Result, SqlState, Time};
 
 pub use crate::dataflow::read::Found;
 
@@ -114,17 +115,56 @@ pub fn project(projection: &Projection, batch: &RecordBatch) -> Result<RecordBat
 
 /// All rows of a table at the transaction's time, its own writes included.
 pub async fn table(session: &mut Session, id: ObjectId) -> Result<Vec<RecordBatch>> {
+    session.transaction().footprint.note_table(id);
     let Contents { snapshots, time, .. } = contents(session, id).await?;
     let batches = snapshots.parts().flat_map(|part| part.scan(time));
     Ok(batches.collect())
 }
 
-/// The rows of a table whose key equals that of a row in `probes` (rows of the table's schema).
-pub async fn find(session: &mut Session, id: ObjectId, table: &Table, probes: &RecordBatch) -> Result<Found> {
-    let contents = contents(session, id).await?;
-    let key = table.relation.key.clone().unwrap_or_default();
-    let columns = key.iter().map(|&column| probes.column(column).clone()).collect::<Vec<_>>();
-    Ok(contents.snapshots.find(&columns, contents.time))
+/// The rows of a table whose unique key has these values (a column for each of the key's), this transaction's own among
+/// them. A key with a NULL equals none.
+pub async fn find(session: &mut Session, id: ObjectId, key: &UniqueKey, values: &[ArrayRef]) -> Result<Found> {
+    let is_known = |row: &u32| values.iter().all(|column| column.is_valid(*row as usize));
+    let probes = values.first().map_or(0, |column| column.len()) as u32;
+    let known = UInt32Array::from_iter_values((0..probes).filter(is_known));
+    let columns = take_arrays(values, &known, None)?;
+    session.transaction().footprint.note_keys(id, &key.columns, &columns);
+    let (snapshots, time) = match key.index {
+        None => contents(session, id).await.map(|contents| (contents.snapshots, contents.time))?,
+        Some(index) => by_index(session, id, index, &key.columns).await?,
+    };
+    let mut found = snapshots.find(&columns, time);
+    found.probes.iter_mut().for_each(|probe| *probe = known.value(*probe as usize));
+    Ok(found)
+}
+
+/// A table in the arrangement of one of its indexes, with this transaction's own writes.
+async fn by_index(
+    session: &mut Session,
+    table: ObjectId,
+    index: ObjectId,
+    columns: &[usize],
+) -> Result<(Snapshots, Time)> {
+    let database = session.database.clone();
+    let catalog = session.transaction().catalog.clone();
+    let entry = catalog.get(index).ok_or_else(|| Error::internal(format!("{index} is not in the catalog")))?;
+    if session.transaction().made(index) {
+        // No worker keeps it yet.
+        let Contents { snapshots, time, .. } = contents(session, table).await?;
+        let layout = Layout::hashed(snapshots.schema().clone(), columns.to_vec(), database.runtime.hash_seed());
+        let rows = snapshots.parts().flat_map(|part| part.scan(time)).map(|rows| Delta::insert(rows, time));
+        let rows: Vec<Delta> = rows.collect();
+        return Ok((Snapshots::empty(layout.clone()).with_writes(&layout, &rows, time), time));
+    }
+    let time = session.transaction().hold(&database).time;
+    wait(&database, entry, time).await?;
+    let mut snapshots = database.runtime.snapshots(index).ok_or_else(|| dropped(entry))?;
+    let written = session.transaction().written(table);
+    if !written.is_empty() {
+        let layout = Layout::hashed(snapshots.schema().clone(), columns.to_vec(), database.runtime.hash_seed());
+        snapshots = snapshots.with_writes(&layout, written, time);
+    }
+    Ok((snapshots, time))
 }
 
 /// A relation's published contents, with this transaction's own writes.
@@ -204,6 +244,8 @@ async fn object(session: &mut Session, id: ObjectId) -> Result<Arc<dyn TableProv
     }
     let contents = contents(session, id).await?;
     if matches!(entry.item, Item::MaterializedView(_)) {
+        let footprint = session.transaction().footprint.clone();
+        catalog.tables_below(id).into_iter().for_each(|table| footprint.note_table(table));
         check_errors(&session.database, id, contents.time)?;
     }
     Ok(Arc::new(scanned(session, entry, contents).await?))
@@ -230,7 +272,10 @@ async fn scanned(session: &mut Session, entry: &Entry, contents: Contents) -> Re
         })
     });
     let (name, schema, parts) = (entry.name.clone(), relation.schema(), parts.collect());
-    Ok(Scanned { name, schema, parts, rows, lookup: Some(Lookup::new(relation, arrangements, hold)) })
+    let is_table = matches!(entry.item, Item::Table(_));
+    let noted = is_table.then(|| (entry.id, session.transaction().footprint.clone()));
+    let lookup = Some(Lookup::new(relation, arrangements, hold));
+    Ok(Scanned { name, schema, parts, rows, lookup, noted })
 }
 
 /// The indexes of a relation, unless this transaction has made them or has written what they do not show yet.
@@ -242,9 +287,8 @@ async fn indexes(session: &mut Session, entry: &Entry, time: Time) -> Result<Vec
     if !transaction.written(entry.id).is_empty() {
         return Ok(arrangements);
     }
-    for index in catalog.entries() {
-        let Item::Index(definition) = &index.item else { continue };
-        if definition.on != entry.id || session.transaction().made(index.id) {
+    for (index, definition) in catalog.indexes(entry.id) {
+        if session.transaction().made(index.id) {
             continue;
         }
         wait(&database, index, time).await?;
@@ -273,7 +317,7 @@ fn history(session: &mut Session, entry: &Entry) -> Result<Arc<dyn TableProvider
         tokio_stream(receiver).boxed()
     });
     let name = entry.name.clone();
-    Ok(Arc::new(Scanned { name, schema, parts: vec![part], rows: None, lookup: None }))
+    Ok(Arc::new(Scanned { name, schema, parts: vec![part], rows: None, lookup: None, noted: None }))
 }
 
 fn read_history(history: &History, sender: &mpsc::Sender<Result<RecordBatch>>) {

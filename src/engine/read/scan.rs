@@ -23,6 +23,8 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 
 use super::lookup::Lookup;
+use crate::engine::footprint::Footprint;
+use crate::types::ObjectId;
 
 /// The rows of one part of a relation, read when they are asked for.
 pub type Part = Arc<dyn Fn() -> BoxStream<'static, crate::types::Result<RecordBatch>> + Send + Sync>;
@@ -37,6 +39,8 @@ pub struct Scanned {
     pub rows: Option<usize>,
     /// Finds rows by an arrangement's key, where there is one.
     pub lookup: Option<Lookup>,
+    /// The table that it is, and where to note what is read of it.
+    pub noted: Option<(ObjectId, Arc<Footprint>)>,
 }
 
 impl fmt::Debug for Scanned {
@@ -72,6 +76,11 @@ impl TableProvider for Scanned {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let found = self.lookup.as_ref().and_then(|lookup| lookup.plan(filters));
+        match (&self.noted, &found) {
+            (Some((table, footprint)), Some(found)) => footprint.note_keys(*table, &found.key, &found.values),
+            (Some((table, footprint)), None) => footprint.note_table(*table),
+            (None, _) => {}
+        }
         let (name, parts, rows) = match found {
             Some(found) => (format!("{} by {}", self.name, found.description), vec![found.part], Some(1)),
             None => (self.name.clone(), self.parts.clone(), self.rows),

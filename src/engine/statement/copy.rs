@@ -5,8 +5,8 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use super::dml;
 use crate::catalog::Table;
 use crate::engine::outcome::{CopyFormat, CopyIn, CopyOptions, Outcome};
-use crate::engine::read;
 use crate::engine::session::Session;
+use crate::engine::{read, upsert};
 use crate::sql::CopyPlan;
 use crate::sql::statement::{Copy, CopyDirection, CopyOptions as Said, CopyWhat, Name};
 use crate::types::text::{self, TextStyle};
@@ -16,13 +16,13 @@ use crate::types::{Error, Result, SqlState};
 pub struct Target {
     plan: CopyPlan,
     table: Table,
-    copied: usize,
+    copied: Vec<RecordBatch>,
     _lock: Option<tokio::sync::OwnedMutexGuard<()>>,
 }
 
 impl Target {
     pub fn tag(&self) -> String {
-        format!("COPY {}", self.copied)
+        format!("COPY {}", self.copied.iter().map(RecordBatch::num_rows).sum::<usize>())
     }
 }
 
@@ -51,14 +51,14 @@ pub async fn run(session: &mut Session, copy: &Copy) -> Result<Outcome> {
 async fn from(session: &mut Session, name: &Name, columns: &[String], options: CopyOptions) -> Result<Outcome> {
     let plan = session.plan(|planner| planner.copy_from(name, columns))?;
     let table = dml::target(session, plan.table)?;
-    let lock = dml::lock(session, plan.table, table.relation.key.is_some()).await;
+    let lock = dml::lock_to_insert(session, plan.table, false).await;
     let columns = plan.copied.clone();
-    let target = Target { plan, table, copied: 0, _lock: lock };
+    let target = Target { plan, table, copied: vec![], _lock: lock };
     Ok(Outcome::CopyIn(CopyIn { columns, options, target }))
 }
 
 /// Parses fields and buffers the rows.
-pub async fn rows(session: &mut Session, copy: &mut CopyIn, fields: RecordBatch, first_line: u64) -> Result<()> {
+pub fn rows(session: &mut Session, copy: &mut CopyIn, fields: RecordBatch, first_line: u64) -> Result<()> {
     let Target { plan, table, copied, .. } = &mut copy.target;
     let style = TextStyle { time_zone: session.settings.time_zone().to_string() };
     let parsed = plan.copied.columns.iter().zip(fields.columns()).map(|(column, field)| {
@@ -70,9 +70,14 @@ pub async fn rows(session: &mut Session, copy: &mut CopyIn, fields: RecordBatch,
     let sent = RecordBatch::try_new_with_options(plan.copied.schema(), columns, &options)?;
     let complete = read::project(&plan.complete, &sent)?;
     let batch = dml::checked(complete, &table.relation, &table.relation.schema())?;
-    *copied += batch.num_rows();
-    let (id, table) = (plan.table, table.clone());
-    dml::add(session, id, &table, &[batch]).await
+    session.transaction().write(plan.table, batch.clone(), 1)?;
+    copied.push(batch);
+    Ok(())
+}
+
+/// What is to be checked when all rows are there.
+pub async fn end(session: &mut Session, target: &Target) -> Result<()> {
+    upsert::check_unique(session, target.plan.table, &target.table, &target.copied).await
 }
 
 /// A parse error with the line of the first value that does not parse.

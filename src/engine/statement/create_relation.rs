@@ -1,5 +1,6 @@
 //! CREATE SCHEMA, CREATE TABLE and CREATE TABLE AS.
 
+use super::create_index;
 use crate::catalog::{Item, Schema, Table};
 use crate::engine::effect::Effect;
 use crate::engine::outcome::Outcome;
@@ -34,7 +35,11 @@ pub async fn table(session: &mut Session, create: &CreateTable, text: &str) -> R
                 session.plan(|planner| planner.check_default(column))?;
             }
             let defaults = create.columns.iter().map(|column| column.default.clone()).collect();
-            add(session, &schema, &create.name.name, Table { relation, defaults, definition: text.to_string() })?;
+            let table = Table { relation, defaults, definition: text.to_string() };
+            let id = add(session, &schema, &create.name.name, table)?;
+            for unique in &create.unique {
+                create_index::constraint(session, id, unique, text)?;
+            }
             Ok(Outcome::done("CREATE TABLE"))
         }
     }

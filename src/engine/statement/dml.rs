@@ -17,7 +17,7 @@ use crate::types::{Error, ObjectId, Relation, Result, SqlState, SqlType};
 pub async fn insert(session: &mut Session, insert: &ast::Insert, parameters: &[ScalarValue]) -> Result<Outcome> {
     let plan = session.plan_with(parameters, |planner| planner.insert(insert, &parameter_types(parameters)))?;
     let table = target(session, plan.table)?;
-    let _lock = lock(session, plan.table, table.relation.key.is_some() || !plan.rows.reads.is_empty()).await;
+    let _lock = lock_to_insert(session, plan.table, !plan.rows.reads.is_empty()).await;
     let rows = collect(session, &plan.rows, &table.relation).await?;
     let (inserted, count) = match &plan.on_conflict {
         None => {
@@ -40,7 +40,7 @@ pub async fn insert(session: &mut Session, insert: &ast::Insert, parameters: &[S
 pub async fn update(session: &mut Session, update: &ast::Update, parameters: &[ScalarValue]) -> Result<Outcome> {
     let plan = session.plan_with(parameters, |planner| planner.update(update, &parameter_types(parameters)))?;
     let table = target(session, plan.table)?;
-    let _lock = lock(session, plan.table, true).await;
+    let _lock = lock(session, plan.table).await;
     let width = table.relation.columns.len();
     let schema = table.relation.schema();
     let batches = read::collect(session, &plan.rows).await?;
@@ -57,7 +57,7 @@ pub async fn update(session: &mut Session, update: &ast::Update, parameters: &[S
 pub async fn delete(session: &mut Session, delete: &ast::Delete, parameters: &[ScalarValue]) -> Result<Outcome> {
     let plan = session.plan_with(parameters, |planner| planner.delete(delete, &parameter_types(parameters)))?;
     let table = target(session, plan.table)?;
-    let _lock = lock(session, plan.table, true).await;
+    let _lock = lock(session, plan.table).await;
     let rows = collect(session, &plan.rows, &table.relation).await?;
     let count = rows.iter().map(RecordBatch::num_rows).sum();
     for batch in &rows {
@@ -75,8 +75,7 @@ pub async fn truncate(session: &mut Session, names: &[Name]) -> Result<Outcome> 
             Error::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")).at(name.position)
         })?;
         table_of(entry)?;
-        let _lock = lock(session, entry.id, true).await;
-        session.transaction().note_read(entry.id);
+        let _lock = lock(session, entry.id).await;
         for batch in read::table(session, entry.id).await? {
             session.transaction().write(entry.id, batch, -1)?;
         }
@@ -134,26 +133,28 @@ pub fn table_of(entry: &Entry) -> Result<&Table> {
 
 /// A statement on its own that reads what it writes waits its turn, so that it need not be tried again. In a block
 /// nothing is locked: its COMMIT checks.
-pub async fn lock(session: &mut Session, table: ObjectId, reads: bool) -> Option<tokio::sync::OwnedMutexGuard<()>> {
-    if !reads {
-        return None;
-    }
-    let guard = match session.is_alone() {
+pub async fn lock(session: &mut Session, table: ObjectId) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+    match session.is_alone() {
         true => Some(session.database.write_lock(table).await),
         false => None,
-    };
-    session.transaction().note_read(table);
-    guard
+    }
+}
+
+/// New rows are compared with others only if the table has unique keys.
+pub async fn lock_to_insert(
+    session: &mut Session,
+    table: ObjectId,
+    reads: bool,
+) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+    match reads || !session.transaction().catalog.unique_keys(table).is_empty() {
+        true => lock(session, table).await,
+        false => None,
+    }
 }
 
 /// A plan's rows under the table's own schema.
 async fn collect(session: &mut Session, planned: &Planned, relation: &Relation) -> Result<Vec<RecordBatch>> {
     let schema = relation.schema();
-    for read in &planned.reads {
-        if let crate::sql::RelationRef::Object(id) = read {
-            session.transaction().note_read(*id);
-        }
-    }
     let batches = read::collect(session, planned).await?;
     batches.into_iter().map(|batch| checked(batch, relation, &schema)).collect()
 }
@@ -175,15 +176,12 @@ pub fn checked(batch: RecordBatch, relation: &Relation, schema: &SchemaRef) -> R
     Ok(RecordBatch::try_new(schema.clone(), batch.columns().to_vec())?)
 }
 
-/// Buffers new rows; with a primary key, no two rows of the table may then have the same.
+/// Buffers new rows; no two rows of the table may then have the same unique key.
 pub async fn add(session: &mut Session, id: ObjectId, table: &Table, rows: &[RecordBatch]) -> Result<()> {
     for batch in rows {
         session.transaction().write(id, batch.clone(), 1)?;
     }
-    match &table.relation.key {
-        Some(key) => upsert::check_unique(session, id, table, key, rows).await,
-        None => Ok(()),
-    }
+    upsert::check_unique(session, id, table, rows).await
 }
 
 /// The tag, or the rows of RETURNING.

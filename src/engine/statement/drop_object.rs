@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::catalog::{Catalog, Entry, Item};
+use crate::catalog::{Catalog, Entry, Index, IndexKind, Item};
 use crate::engine::effect::Effect;
 use crate::engine::outcome::{Outcome, Severity};
 use crate::engine::session::Session;
@@ -74,6 +74,12 @@ fn find(catalog: &Catalog, kind: ObjectKind, name: &Name, search_path: &[String]
         (ObjectKind::Index, _) => (false, "an"),
         _ => (false, "a"),
     };
+    if let (ObjectKind::Index, Item::Index(Index { on, kind: IndexKind::Constraint, .. })) = (kind, &entry.item) {
+        let table = catalog.get(*on).map_or("", |table| table.name.as_str());
+        let message = format!("cannot drop index {name} because constraint {name} on table {table} requires it");
+        let hint = format!("Drop table {table}, or leave the constraint out when you create it.");
+        return Err(Error::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message).with_hint(hint));
+    }
     if !right {
         let message = format!("\"{}\" is not {article} {kind}", entry.name);
         let hint = format!("Use DROP {} to remove it.", entry.kind().to_uppercase());

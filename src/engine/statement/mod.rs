@@ -19,11 +19,14 @@ use datafusion::common::ScalarValue;
 
 use super::outcome::{Description, Outcome};
 use super::session::Session;
-use crate::sql::statement::{Command, Statement};
+use crate::sql::statement::{Command, CopyDirection, Statement};
 use crate::types::{Error, Result, SqlState, SqlType};
 
 /// Runs one statement in the session's transaction.
 pub(super) async fn run(session: &mut Session, statement: &Statement, parameters: &[ScalarValue]) -> Result<Outcome> {
+    if writes(&statement.command) {
+        session.database.wait_for_room().await;
+    }
     match &statement.command {
         Command::Query(query) => query::run(session, query, parameters).await,
         Command::Insert(insert) => dml::insert(session, insert, parameters).await,
@@ -36,7 +39,7 @@ pub(super) async fn run(session: &mut Session, statement: &Statement, parameters
         Command::CreateTable(create) => create_relation::table(session, create, &statement.text).await,
         Command::CreateView(create) => create_view::view(session, create),
         Command::CreateMaterializedView(create) => create_view::materialized_view(session, create),
-        Command::CreateIndex(create) => create_index::index(session, create, &statement.text),
+        Command::CreateIndex(create) => create_index::index(session, create, &statement.text).await,
         Command::CreateSchema { name, if_not_exists } => create_relation::schema(session, name, *if_not_exists),
         Command::Drop(drop) => drop_object::drop(session, drop),
         Command::Explain(explain) => explain::run(session, explain, parameters).await,
@@ -63,6 +66,15 @@ pub(super) async fn run(session: &mut Session, statement: &Statement, parameters
             Err(Error::unsupported("LISTEN and NOTIFY are not supported").with_hint("Use SUBSCRIBE to follow a view."))
         }
         Command::Unlisten(_) => Ok(Outcome::done("UNLISTEN")),
+    }
+}
+
+/// Whether rows come with a statement, which must wait while views are too far behind.
+fn writes(command: &Command) -> bool {
+    match command {
+        Command::Insert(_) | Command::Update(_) | Command::Delete(_) => true,
+        Command::Copy(copy) => copy.direction == CopyDirection::FromStdin,
+        _ => false,
     }
 }
 

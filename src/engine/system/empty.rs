@@ -17,30 +17,6 @@ fn nothing(_: &mut Session) -> Result<Vec<Vec<ScalarValue>>> {
 
 pub const TABLE: &[SystemRelation] = &[
     empty(
-        "pg_constraint",
-        &[
-            ("oid", One(SqlType::Oid)),
-            ("conname", One(SqlType::Name)),
-            ("connamespace", One(SqlType::Oid)),
-            ("contype", One(SqlType::InternalChar)),
-            ("condeferrable", One(SqlType::Bool)),
-            ("condeferred", One(SqlType::Bool)),
-            ("convalidated", One(SqlType::Bool)),
-            ("conrelid", One(SqlType::Oid)),
-            ("contypid", One(SqlType::Oid)),
-            ("conindid", One(SqlType::Oid)),
-            ("conparentid", One(SqlType::Oid)),
-            ("confrelid", One(SqlType::Oid)),
-            ("confupdtype", One(SqlType::InternalChar)),
-            ("confdeltype", One(SqlType::InternalChar)),
-            ("confmatchtype", One(SqlType::InternalChar)),
-            ("conislocal", One(SqlType::Bool)),
-            ("conkey", Many(SqlType::Int2)),
-            ("confkey", Many(SqlType::Int2)),
-            ("conbin", One(SqlType::Text)),
-        ],
-    ),
-    empty(
         "pg_description",
         &[
             ("objoid", One(SqlType::Oid)),

@@ -10,9 +10,9 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-use super::System;
 use super::pg_class::{OWNER, OWNER_NAME, relkind};
-use crate::catalog::{Catalog, Entry, Item};
+use super::{System, pg_constraint};
+use crate::catalog::{Catalog, Entry, IndexKind, Item};
 use crate::types::{Relation, SqlType};
 
 /// A row's arguments in, its value out.
@@ -27,7 +27,9 @@ const FUNCTIONS: &[(&str, SqlType, Body)] = &[
     ("format_type", SqlType::Text, |_, arguments| text(format_type(arguments))),
     ("pg_get_viewdef", SqlType::Text, |system, arguments| text(view_definition(&system.catalog, arguments))),
     ("pg_get_indexdef", SqlType::Text, |system, arguments| text(index_definition(&system.catalog, arguments))),
-    ("pg_get_constraintdef", SqlType::Text, |_, _| text(None::<&str>)),
+    ("pg_get_constraintdef", SqlType::Text, |system, arguments| {
+        text(oid(arguments, 0).and_then(|oid| pg_constraint::definition(&system.catalog, oid)))
+    }),
     // A default is kept as the text that it was written in.
     ("pg_get_expr", SqlType::Text, |_, arguments| arguments.first().cloned().unwrap_or(ScalarValue::Utf8(None))),
     ("pg_get_partkeydef", SqlType::Text, |_, _| text(None::<&str>)),
@@ -190,5 +192,6 @@ fn index_definition(catalog: &Catalog, arguments: &[ScalarValue]) -> Option<Stri
     let on = catalog.get(index.on)?;
     let relation: &Relation = on.relation()?;
     let columns: Vec<_> = index.columns.iter().map(|&column| relation.columns[column].name.as_str()).collect();
-    Some(format!("CREATE INDEX {} ON {}.{} USING btree ({})", found.name, on.schema, on.name, columns.join(", ")))
+    let create = if index.kind == IndexKind::Plain { "CREATE INDEX" } else { "CREATE UNIQUE INDEX" };
+    Some(format!("{create} {} ON {}.{} USING btree ({})", found.name, on.schema, on.name, columns.join(", ")))
 }

@@ -7,6 +7,7 @@ mod functions;
 mod information_schema;
 mod millrace;
 mod pg_class;
+mod pg_constraint;
 mod pg_type;
 
 use std::sync::Arc;
@@ -46,7 +47,7 @@ pub struct SystemRelation {
 
 /// Every table of relations.
 const TABLES: &[&[SystemRelation]] =
-    &[millrace::TABLE, pg_class::TABLE, pg_type::TABLE, information_schema::TABLE, empty::TABLE];
+    &[millrace::TABLE, pg_class::TABLE, pg_constraint::TABLE, pg_type::TABLE, information_schema::TABLE, empty::TABLE];
 
 /// What the planner asks: the columns of relations, and functions over one state of the catalog.
 #[derive(Clone)]

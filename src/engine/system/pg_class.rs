@@ -4,7 +4,7 @@ use datafusion::common::ScalarValue;
 
 use super::Kind::{Many, One};
 use super::{SystemRelation, boolean, char, int2, int4, name, null_text, oid, text};
-use crate::catalog::{Catalog, Entry, Item};
+use crate::catalog::{Catalog, Entry, IndexKind, Item};
 use crate::engine::session::Session;
 use crate::types::{Relation, Result, SqlType};
 
@@ -213,7 +213,7 @@ fn classes(session: &mut Session) -> Rows {
     let rows = catalog.entries().filter_map(|entry| {
         let kind = relkind(&entry.item)?;
         let columns = columns_of(&catalog, entry).columns.len();
-        let indexed = catalog.entries().any(|index| matches!(&index.item, Item::Index(index) if index.on == entry.id));
+        let indexed = catalog.indexes(entry.id).next().is_some();
         let method = match kind {
             'i' => BTREE,
             'v' => 0,
@@ -331,7 +331,8 @@ fn indexes(session: &mut Session) -> Rows {
         let on = catalog.get(index.on)?;
         let places: Vec<_> = index.columns.iter().map(|column| (column + 1).to_string()).collect();
         let columns = int2(index.columns.len() as i16);
-        let flags = [false, false, false, true, false, true, true, true, false].map(boolean);
+        let unique = index.kind != IndexKind::Plain;
+        let flags = [unique, false, false, true, false, true, true, true, false].map(boolean);
         let head = [oid(entry.oid), oid(on.oid), columns.clone(), columns];
         let tail = [text(places.join(" ")), null_text(), null_text()];
         Some(head.into_iter().chain(flags).chain(tail).collect())

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use sqlparser::tokenizer::Token;
 
+use super::columns::{Definitions, definitions};
 use super::cursor::Cursor;
-use super::definition::columns_and_key;
 use crate::sql::statement::{Command, CreateConnection, CreateSource, Include, OptionValue, Options, SourceFrom};
 use crate::types::{Error, Result, SqlState};
 
@@ -23,10 +23,16 @@ pub fn create_connection(cursor: &mut Cursor) -> Result<Command> {
 pub fn create_source(cursor: &mut Cursor) -> Result<Command> {
     let if_not_exists = cursor.words("if not exists");
     let name = cursor.name()?;
-    let (columns, primary_key) = match cursor.peek() {
-        Some(Token::LParen) => columns_and_key(cursor)?,
-        _ => (vec![], None),
+    let position = cursor.position();
+    let Definitions { columns, primary_key, unique } = match cursor.peek() {
+        Some(Token::LParen) => definitions(cursor)?,
+        _ => Definitions::default(),
     };
+    if !unique.is_empty() {
+        return Err(Error::unsupported("UNIQUE is not supported for sources")
+            .with_detail("What another system holds can't be refused here.")
+            .at(position));
+    }
     cursor.expect_words("from")?;
     let from = source_from(cursor)?;
     let mut source = CreateSource {

@@ -2,14 +2,14 @@
 
 use sqlparser::tokenizer::Token;
 
+use super::columns::{Definitions, definitions, refuse_nulls_not_distinct};
 use super::connector::{create_connection, create_source, options};
 use super::cursor::Cursor;
 use super::{column_list, connector};
 use crate::sql::statement::{
-    ColumnDefinition, Command, CreateIndex, CreateMaterializedView, CreateTable, CreateView, Drop, ObjectKind,
-    TableQuery, ViewQuery,
+    Command, CreateIndex, CreateMaterializedView, CreateTable, CreateView, Drop, ObjectKind, TableQuery, ViewQuery,
 };
-use crate::types::{Error, Result, SqlState};
+use crate::types::{Error, Result};
 
 pub fn create(cursor: &mut Cursor) -> Result<Command> {
     cursor.expect_words("create")?;
@@ -35,7 +35,10 @@ pub fn create(cursor: &mut Cursor) -> Result<Command> {
         return create_source(cursor);
     }
     if cursor.words("index") {
-        return create_index(cursor);
+        return create_index(cursor, false);
+    }
+    if cursor.words("unique index") {
+        return create_index(cursor, true);
     }
     if cursor.words("schema") {
         let if_not_exists = cursor.words("if not exists");
@@ -81,7 +84,6 @@ fn refused(cursor: &mut Cursor) -> Result<Command> {
         "transform",
         "trigger",
         "type",
-        "unique",
         "unlogged",
         "user",
     ];
@@ -132,7 +134,7 @@ fn view_query(cursor: &mut Cursor) -> Result<ViewQuery> {
     Ok(ViewQuery { query, text: cursor.text(start, cursor.last_end()) })
 }
 
-fn create_index(cursor: &mut Cursor) -> Result<Command> {
+fn create_index(cursor: &mut Cursor, unique: bool) -> Result<Command> {
     cursor.words("concurrently");
     let if_not_exists = cursor.words("if not exists");
     let name = match cursor.peek_word("on") {
@@ -158,13 +160,15 @@ fn create_index(cursor: &mut Cursor) -> Result<Command> {
     if cursor.peek_word("where") {
         return Err(Error::unsupported("partial indexes are not supported").at(cursor.position()));
     }
-    Ok(Command::CreateIndex(CreateIndex { name, if_not_exists, on, columns }))
+    refuse_nulls_not_distinct(cursor)?;
+    Ok(Command::CreateIndex(CreateIndex { name, if_not_exists, unique, on, columns }))
 }
 
 fn create_table(cursor: &mut Cursor, temporary: bool) -> Result<Command> {
     let if_not_exists = cursor.words("if not exists");
     let name = cursor.name()?;
-    let mut table = CreateTable { name, if_not_exists, temporary, columns: vec![], primary_key: None, query: None };
+    let mut table =
+        CreateTable { name, if_not_exists, temporary, columns: vec![], primary_key: None, unique: vec![], query: None };
     if is_table_query(cursor) {
         let columns = column_list(cursor)?;
         cursor.expect_words("as")?;
@@ -174,7 +178,8 @@ fn create_table(cursor: &mut Cursor, temporary: bool) -> Result<Command> {
         table.query = Some(TableQuery { columns, query, with_data });
         return Ok(Command::CreateTable(table));
     }
-    (table.columns, table.primary_key) = columns_and_key(cursor)?;
+    let Definitions { columns, primary_key, unique } = definitions(cursor)?;
+    (table.columns, table.primary_key, table.unique) = (columns, primary_key, unique);
     if cursor.words("with") {
         connector::options(cursor)?;
     }
@@ -192,92 +197,6 @@ fn is_table_query(cursor: &Cursor) -> bool {
         && matches!(cursor.peek_at(1), Some(Token::Word(_)))
         && matches!(cursor.peek_at(2), Some(Token::Comma | Token::RParen));
     cursor.peek_word("as") || names
-}
-
-/// `(name type constraints, .., PRIMARY KEY (names))`
-pub fn columns_and_key(cursor: &mut Cursor) -> Result<(Vec<ColumnDefinition>, Option<Vec<String>>)> {
-    let mut columns = Vec::new();
-    let mut key: Option<Vec<String>> = None;
-    cursor.expect_token(&Token::LParen)?;
-    if cursor.token(&Token::RParen) {
-        return Ok((columns, key));
-    }
-    loop {
-        let position = cursor.position();
-        let found = match table_constraint(cursor)? {
-            Some(names) => Some(names),
-            None => {
-                let (column, is_key) = column_definition(cursor)?;
-                let names = is_key.then(|| vec![column.name.clone()]);
-                columns.push(column);
-                names
-            }
-        };
-        if found.is_some() && key.is_some() {
-            let message = "multiple primary keys are not allowed";
-            return Err(Error::new(SqlState::INVALID_TABLE_DEFINITION, message).at(position));
-        }
-        key = key.or(found);
-        if !cursor.token(&Token::Comma) {
-            cursor.expect_token(&Token::RParen)?;
-            return Ok((columns, key));
-        }
-    }
-}
-
-/// A PRIMARY KEY over columns; other constraints are refused. None if this is a column.
-fn table_constraint(cursor: &mut Cursor) -> Result<Option<Vec<String>>> {
-    if cursor.words("constraint") {
-        cursor.identifier()?;
-    }
-    if cursor.words("primary key") {
-        return Ok(Some(cursor.in_parentheses(|cursor| cursor.identifier())?));
-    }
-    refuse_constraint(cursor, &["unique", "check", "foreign key", "exclude", "like"])?;
-    Ok(None)
-}
-
-fn refuse_constraint(cursor: &mut Cursor, refused: &[&'static str]) -> Result<()> {
-    let position = cursor.position();
-    // A column may be called like one of the words; then a type follows it, and no parenthesis.
-    let follows = matches!(cursor.peek_at(1), Some(Token::LParen)) || cursor.peek_word("foreign");
-    match refused.iter().find(|words| cursor.peek_word(words.split(' ').next().expect("split gives a part"))) {
-        Some(words) if follows || *words == "like" => {
-            Err(Error::unsupported(format!("{} constraints are not supported", words.to_uppercase())).at(position))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A column, and whether it is the PRIMARY KEY.
-fn column_definition(cursor: &mut Cursor) -> Result<(ColumnDefinition, bool)> {
-    let position = cursor.position();
-    let name = cursor.identifier()?;
-    let sql_type = cursor.data_type()?;
-    let mut column = ColumnDefinition { name, sql_type, not_null: false, default: None, position };
-    let mut is_key = false;
-    loop {
-        if cursor.words("constraint") {
-            cursor.identifier()?;
-        }
-        let position = cursor.position();
-        if cursor.words("not null") {
-            column.not_null = true;
-        } else if cursor.words("null") {
-        } else if cursor.words("primary key") {
-            is_key = true;
-        } else if cursor.words("default") {
-            let start = cursor.position();
-            cursor.expression()?;
-            column.default = Some(cursor.text(start, cursor.last_end()));
-        } else if let Some(words) = cursor.one_of(&["unique", "check", "references", "generated", "collate"]) {
-            return Err(
-                Error::unsupported(format!("{} in a column is not supported", words.to_uppercase())).at(position)
-            );
-        } else {
-            return Ok((column, is_key));
-        }
-    }
 }
 
 pub fn drop(cursor: &mut Cursor) -> Result<Command> {

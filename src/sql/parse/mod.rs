@@ -4,6 +4,7 @@
 //! is ours (sources, SUBSCRIBE) or what sqlparser reads otherwise than PostgreSQL is read here, token by token. The whole
 //! string is read before any of it runs.
 
+mod columns;
 mod connector;
 mod copy;
 mod cursor;

@@ -133,7 +133,14 @@ fn create_tables() {
     assert!(matches!(one("create table t (a int, b text, primary key (a, b))"), Command::CreateTable(_)));
     let Command::CreateTable(table) = one("create table t (x, y) as select 1, 2") else { panic!() };
     assert_eq!(table.query.unwrap().columns, ["x", "y"]);
-    assert_eq!(error("create table t (a int unique)").0, "0A000");
+    let Command::CreateTable(table) =
+        one("create table t (a int unique, b int, constraint u unique (a, b), constraint c primary key (a))")
+    else {
+        panic!()
+    };
+    let unique: Vec<_> = table.unique.iter().map(|unique| (unique.name.as_deref(), unique.columns.join(","))).collect();
+    assert_eq!(unique, [(None, "a".to_string()), (Some("u"), "a,b".to_string())]);
+    assert_eq!(error("create table t (a int unique nulls not distinct)").0, "0A000");
     assert_eq!(error("create table t (a int, check (a > 0))").0, "0A000");
     assert_eq!(error("create table t (a int primary key, primary key (a))").0, "42P16");
     assert_eq!(error("create table t (a nosuch)"), ("42704".into(), "type \"nosuch\" does not exist".into(), Some(19)));
@@ -155,7 +162,8 @@ fn create_views_indexes_schemas() {
     let Command::CreateIndex(index) = one("create index if not exists i on s.t using btree (a)") else { panic!() };
     assert_eq!((index.name.as_deref(), index.on.to_string().as_str()), (Some("i"), "s.t"));
     assert!(matches!(one("create schema if not exists s"), Command::CreateSchema { if_not_exists: true, .. }));
-    assert_eq!(error("create unique index i on t (a)").0, "0A000");
+    assert!(matches!(one("create unique index i on t (a)"), Command::CreateIndex(index) if index.unique));
+    assert_eq!(error("create unique index i on t (a) nulls not distinct").0, "0A000");
     assert_eq!(error("create function f() returns int").0, "0A000");
 }
 

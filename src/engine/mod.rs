@@ -16,6 +16,7 @@ mod ingest;
 mod metric;
 mod metrics;
 mod outcome;
+mod plans;
 mod prepared;
 mod read;
 mod session;

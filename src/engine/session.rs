@@ -7,19 +7,25 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
+use datafusion::execution::session_state::SessionState;
 
 use super::cursor::Cursor;
 use super::database::Database;
 use super::outcome::{CopyIn, Description, Notice, Outcome, Severity, TransactionStatus};
+use super::plans::Plans;
 use super::prepared::PreparedStatements;
 use super::settings::Settings;
 use super::statement;
 use super::system::System;
 use super::transaction::{Block, Transaction};
 use crate::catalog::{Catalog, DATABASE, DEFAULT_SCHEMA};
+use crate::sql::physical::{self, BatchLimits};
 use crate::sql::statement::{Command, Statement};
-use crate::sql::{self, PlanContext, Planner};
+use crate::sql::{self, PlanContext, Planned, Planner};
 use crate::types::{Error, Relation, Result, SqlState, SqlType};
+
+/// Rows that DataFusion's operators aim at per batch.
+const BATCH_ROWS: usize = 8192;
 
 /// How often a single statement that met a concurrent change is tried again before its client hears of it.
 const RETRIES_MAX: usize = 10;
@@ -52,6 +58,7 @@ impl Database {
             settings_before: None,
             transaction: None,
             prepared: PreparedStatements::default(),
+            plans: Plans::default(),
             cursors: HashMap::new(),
             notices: Vec::new(),
         })
@@ -68,6 +75,7 @@ pub struct Session {
     settings_before: Option<Settings>,
     transaction: Option<Transaction>,
     prepared: PreparedStatements,
+    plans: Plans,
     pub(super) cursors: HashMap<String, Cursor>,
     notices: Vec<Notice>,
 }
@@ -270,6 +278,27 @@ impl Session {
         let catalog = self.transaction().reading_catalog();
         let system = System { catalog: catalog.clone(), process_id: self.process_id };
         f(&Planner::new(&catalog, &context, &system))
+    }
+
+    /// Plans a query to be run once, or remembers how it was planned.
+    pub(super) fn known_plan(
+        &mut self,
+        query: (&str, &[Option<SqlType>]),
+        make: impl FnOnce(&Planner<'_>) -> Result<Planned>,
+    ) -> Result<Arc<Planned>> {
+        let context = self.plan_context();
+        let catalog = self.transaction().reading_catalog();
+        let system = System { catalog: catalog.clone(), process_id: self.process_id };
+        self.plans.query((&catalog, &context), query, || make(&Planner::new(&catalog, &context, &system)))
+    }
+
+    /// What queries are planned for execution and run in.
+    pub(super) fn execution_state(&mut self) -> Arc<SessionState> {
+        let Session { plans, database, settings, .. } = self;
+        plans.state(settings.time_zone(), || {
+            let limits = BatchLimits { partitions: database.config.workers, batch_rows: BATCH_ROWS };
+            physical::session_state(database.query_environment.clone(), limits, settings.time_zone())
+        })
     }
 
     /// Plans something to be run once, with the values of its parameters.

@@ -86,7 +86,7 @@ impl Oracle {
             Ok(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows.clone()]])?))
         };
         let limits = BatchLimits { partitions: 2, batch_rows: 7 };
-        let state = session_state(Arc::new(RuntimeEnv::default()), limits, &context());
+        let state = session_state(Arc::new(RuntimeEnv::default()), limits, &context().time_zone);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime for a test");
         let batches = runtime.block_on(async {
             let physical = physical_plan(&plan, &providers, &state).await?;

@@ -21,7 +21,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 use datafusion::prelude::SessionConfig;
 
 use super::optimizer::{Repeat, RepeatExec};
-use super::{PlanContext, RelationRef, RelationSource};
+use super::{RelationRef, RelationSource};
 use crate::types::{Error, Result};
 
 /// How wide a query runs and how large its batches are.
@@ -32,13 +32,13 @@ pub struct BatchLimits {
 }
 
 /// What plans are made and run in: limits, and the memory pool of `runtime`.
-pub fn session_state(runtime: Arc<RuntimeEnv>, limits: BatchLimits, context: &PlanContext) -> SessionState {
+pub fn session_state(runtime: Arc<RuntimeEnv>, limits: BatchLimits, time_zone: &str) -> SessionState {
     let mut config = SessionConfig::new()
         .with_target_partitions(limits.partitions)
         .with_batch_size(limits.batch_rows)
         .with_information_schema(false)
         .with_create_default_catalog_and_schema(false);
-    config.options_mut().execution.time_zone = Some(context.time_zone.clone());
+    config.options_mut().execution.time_zone = Some(time_zone.to_string());
     // The metadata of fields names SQL types, which rules of DataFusion carry along or drop as they like.
     config.options_mut().execution.skip_physical_aggregate_schema_check = true;
     SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).build()

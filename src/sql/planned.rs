@@ -13,7 +13,7 @@ use crate::catalog::UniqueKey;
 use crate::types::{Error, ObjectId, Relation, Result, SqlState, SqlType, Time};
 
 /// What a session gives to planning.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PlanContext {
     pub user: String,
     /// Where unqualified names are looked for, in order, without pg_catalog (which is always searched first).

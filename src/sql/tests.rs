@@ -118,7 +118,7 @@ impl World {
             Ok(Arc::new(MemTable::try_new(schema, vec![vec![batch]]).unwrap()) as _)
         };
         let limits = BatchLimits { partitions: 1, batch_rows: 1024 };
-        let state = session_state(Arc::new(RuntimeEnv::default()), limits, &self.context);
+        let state = session_state(Arc::new(RuntimeEnv::default()), limits, &self.context.time_zone);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let batches = runtime.block_on(async {
             let plan = physical_plan(&planned.logical, &provider, &state).await.unwrap();

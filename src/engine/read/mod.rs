@@ -30,15 +30,11 @@ use super::timeline::Hold;
 use crate::catalog::{Entry, Item, UniqueKey};
 use crate::dataflow::layout::Layout;
 use crate::dataflow::read::{self, Snapshots};
-use crate::sql::physical::BatchLimits;
 use crate::sql::stop::{Stop, stoppable};
 use crate::sql::{Planned, Projection, RelationRef, physical};
 use crate::types::{Delta, Error, ObjectId, Relation, Result, SqlState, Time};
 
 pub use crate::dataflow::read::Found;
-
-/// Rows that DataFusion's operators aim at per batch.
-const BATCH_ROWS: usize = 8192;
 
 /// Batches between the threads that run a query and the connection that sends it.
 const ROW_QUEUE_BATCHES: usize = 4;
@@ -68,9 +64,7 @@ pub async fn physical_plan(
         };
         providers.insert(reference.clone(), provider);
     }
-    let limits = BatchLimits { partitions: session.database.config.workers, batch_rows: BATCH_ROWS };
-    let environment = session.database.query_environment.clone();
-    let state = physical::session_state(environment, limits, &session.plan_context());
+    let state = session.execution_state();
     let provider = |reference: &RelationRef| Ok(providers[reference].clone());
     let plan = physical::physical_plan(&planned.logical, &provider, &state).await?;
     Ok((plan, state.task_ctx()))

@@ -28,7 +28,7 @@ pub(super) async fn run(session: &mut Session, statement: &Statement, parameters
         session.database.wait_for_room().await;
     }
     match &statement.command {
-        Command::Query(query) => query::run(session, query, parameters).await,
+        Command::Query(query) => query::run(session, query, &statement.text, parameters).await,
         Command::Insert(insert) => dml::insert(session, insert, parameters).await,
         Command::Update(update) => dml::update(session, update, parameters).await,
         Command::Delete(delete) => dml::delete(session, delete, parameters).await,
@@ -94,7 +94,7 @@ pub(super) fn describe(
 
 fn describe_command(session: &mut Session, statement: &Statement, declared: &[Option<SqlType>]) -> Result<Description> {
     match &statement.command {
-        Command::Query(query) => query::describe(session, query, declared),
+        Command::Query(query) => query::describe(session, query, &statement.text, declared),
         Command::Insert(insert) => dml::describe_insert(session, insert, declared),
         Command::Update(update) => dml::describe_update(session, update, declared),
         Command::Delete(delete) => dml::describe_delete(session, delete, declared),

@@ -29,7 +29,11 @@ fn rows_of(sql: &str) -> Result<Vec<String>> {
     let Command::Query(query) = parse(sql)?.remove(0).command else { panic!("{sql} is a query") };
     let planned = planner.query(&query, &[])?;
     // Batches of few rows, so that what one row needs does not depend on its neighbours.
-    let state = session_state(Arc::new(RuntimeEnv::default()), BatchLimits { partitions: 1, batch_rows: 2 }, &context);
+    let state = session_state(
+        Arc::new(RuntimeEnv::default()),
+        BatchLimits { partitions: 1, batch_rows: 2 },
+        &context.time_zone,
+    );
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
     let batches = runtime.block_on(async {
         let plan = physical_plan(&planned.logical, &|_| Err(Error::internal("there are no relations")), &state).await?;

@@ -63,6 +63,13 @@ impl Output for String {
     }
 }
 
+/// A part of an argument, copied once.
+impl Output for &str {
+    fn column(values: Vec<Option<Self>>, _: &DataType) -> ArrayRef {
+        Arc::new(StringArray::from(values))
+    }
+}
+
 impl Output for Vec<u8> {
     fn column(values: Vec<Option<Self>>, _: &DataType) -> ArrayRef {
         Arc::new(values.iter().map(Option::as_deref).collect::<BinaryArray>())

@@ -113,12 +113,13 @@ fn window(start: i32, length: Option<i32>, size: usize) -> Result<std::ops::Rang
     Ok(first as usize..end.max(first) as usize)
 }
 
-fn substring(text: &str, start: i32, length: Option<i32>) -> Result<String> {
+fn substring(text: &str, start: i32, length: Option<i32>) -> Result<&str> {
     if text.is_ascii() {
-        return Ok(text[window(start, length, text.len())?].to_string());
+        return Ok(&text[window(start, length, text.len())?]);
     }
     let window = window(start, length, text.chars().count())?;
-    Ok(text.chars().skip(window.start).take(window.len()).collect())
+    let rest = &text[byte_at(text, window.start)..];
+    Ok(&rest[..byte_at(rest, window.len())])
 }
 
 fn position(text: &str, part: &str) -> Result<i32> {
@@ -144,29 +145,32 @@ fn kept(text: &str, length: i32) -> usize {
     (if length < 0 { size + length } else { length }).clamp(0, size) as usize
 }
 
-fn left(text: &str, length: i32) -> Result<String> {
-    Ok(text[..byte_at(text, kept(text, length))].to_string())
+fn left(text: &str, length: i32) -> Result<&str> {
+    Ok(&text[..byte_at(text, kept(text, length))])
 }
 
-fn right(text: &str, length: i32) -> Result<String> {
+fn right(text: &str, length: i32) -> Result<&str> {
     let skipped = text.chars().count() - kept(text, length);
-    Ok(text[byte_at(text, skipped)..].to_string())
+    Ok(&text[byte_at(text, skipped)..])
 }
 
-fn split_part(text: &str, delimiter: &str, field: i32) -> Result<String> {
+fn split_part<'a>(text: &'a str, delimiter: &str, field: i32) -> Result<&'a str> {
     if field == 0 {
         return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "field position must not be zero"));
     }
     let whole = if field == 1 || field == -1 { text } else { "" };
     if delimiter.is_empty() || text.is_empty() {
-        return Ok(whole.to_string());
+        return Ok(whole);
     }
     let place = field.unsigned_abs() as usize - 1;
-    let part = match field > 0 {
-        true => text.split(delimiter).nth(place),
-        false => text.split(delimiter).collect::<Vec<_>>().into_iter().rev().nth(place),
+    let mut bytes = delimiter.bytes();
+    let part = match (field > 0, bytes.next(), bytes.next()) {
+        // Searching for one byte needs no set-up.
+        (true, Some(byte), None) if byte.is_ascii() => text.split(byte as char).nth(place),
+        (true, ..) => text.split(delimiter).nth(place),
+        (false, ..) => text.split(delimiter).collect::<Vec<_>>().into_iter().rev().nth(place),
     };
-    Ok(part.unwrap_or_default().to_string())
+    Ok(part.unwrap_or_default())
 }
 
 fn overlay(text: &str, new: &str, start: i32, length: i32) -> Result<String> {

@@ -276,7 +276,7 @@ impl Binder<'_> {
         Ok(arguments.collect())
     }
 
-    fn no_function(&self, call: &Call, schema: &DFSchema) -> Error {
+    pub(super) fn no_function(&self, call: &Call, schema: &DFSchema) -> Error {
         let types = call.arguments.iter().map(|argument| type_of(argument, schema).unwrap_or(SqlType::Unknown));
         let error = undefined(&call.name, &types.collect::<Vec<_>>());
         match call.position {

@@ -23,6 +23,7 @@ mod query;
 mod relation;
 mod scope;
 mod select;
+mod series;
 mod session_function;
 mod set_operation;
 mod special_syntax;

@@ -13,6 +13,7 @@ mod grouping;
 mod limits;
 mod names;
 mod repeat;
+mod series;
 mod sets;
 mod single_row;
 mod subquery;
@@ -54,6 +55,7 @@ use crate::types::Result;
 pub use cardinality::at_most_one_row;
 pub use floats::canonical_float;
 pub use repeat::{Repeat, RepeatExec};
+pub use series::{Series, SeriesExec, as_series};
 
 type Analyzing = Arc<dyn AnalyzerRule + Send + Sync>;
 type Optimizing = Arc<dyn OptimizerRule + Send + Sync>;

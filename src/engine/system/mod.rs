@@ -8,6 +8,7 @@ mod information_schema;
 mod millrace;
 mod pg_class;
 mod pg_type;
+mod sleep;
 
 use std::sync::Arc;
 

@@ -39,7 +39,7 @@ use datafusion::common::Column;
 use datafusion::logical_expr::LogicalPlan;
 use sqlparser::ast::NamedWindowDefinition;
 
-use super::planned::{PlanContext, RelationRef};
+use super::planned::{PlanContext, RelationRef, SettingChange};
 use super::system::SystemRelations;
 use crate::catalog::Catalog;
 use crate::types::ObjectId;
@@ -95,6 +95,8 @@ pub struct Binder<'a> {
     pub depends_on: BTreeSet<ObjectId>,
     /// Functions whose results may differ between two calls, as they were written.
     pub volatile: BTreeSet<String>,
+    /// Calls of set_config().
+    pub settings: Vec<SettingChange>,
 }
 
 impl<'a> Binder<'a> {
@@ -118,6 +120,7 @@ impl<'a> Binder<'a> {
             reads: BTreeSet::new(),
             depends_on: BTreeSet::new(),
             volatile: BTreeSet::new(),
+            settings: vec![],
         }
     }
 

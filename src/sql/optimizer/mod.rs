@@ -55,7 +55,7 @@ use crate::types::Result;
 pub use cardinality::at_most_one_row;
 pub use floats::canonical_float;
 pub use repeat::{Repeat, RepeatExec};
-pub use series::{Series, SeriesExec, as_series};
+pub use series::{Rows as SeriesRows, Series, SeriesExec};
 
 type Analyzing = Arc<dyn AnalyzerRule + Send + Sync>;
 type Optimizing = Arc<dyn OptimizerRule + Send + Sync>;

@@ -197,7 +197,7 @@ impl ExecutionPlan for SeriesExec {
 }
 
 /// The rows that one batch becomes, in batches of at most `rows_max`.
-struct Rows {
+pub struct Rows {
     kept: Vec<ArrayRef>,
     arguments: Vec<ArrayRef>,
     count: usize,
@@ -210,7 +210,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(batch: &RecordBatch, schema: SchemaRef, rows_max: usize, zone: Zone) -> Self {
+    pub fn new(batch: &RecordBatch, schema: SchemaRef, rows_max: usize, zone: Zone) -> Self {
         let mut kept = batch.columns().to_vec();
         let arguments = kept.split_off(kept.len() - ARGUMENTS);
         Rows { kept, arguments, count: batch.num_rows(), schema, rows_max, zone, row: 0, begun: None }

@@ -5,6 +5,7 @@
 //! rules then change the shape and never the meaning. DataFusion's own lists change between versions; ours changes
 //! only here.
 
+mod aggregate_order;
 mod cardinality;
 mod distinct_counts;
 mod domain;
@@ -77,6 +78,7 @@ fn analyzer_rules() -> Vec<Analyzing> {
         Arc::new(floats::CanonicalFloats),
         // After the floats, whose canonical values may tie where the values themselves do not.
         Arc::new(ties::BreakTies),
+        Arc::new(aggregate_order::OrderAggregates),
     ];
     before.into_iter().chain(coerce::rules()).chain(after).collect()
 }

@@ -102,7 +102,7 @@ fn series_order(plan: &LogicalPlan) -> Option<Expr> {
 }
 
 /// The sort keys, then every column that is not one of them.
-fn with_ties(mut keys: Vec<SortExpr>, columns: Vec<Expr>) -> Vec<SortExpr> {
+pub(super) fn with_ties(mut keys: Vec<SortExpr>, columns: Vec<Expr>) -> Vec<SortExpr> {
     let missing: Vec<_> = columns.into_iter().filter(|column| keys.iter().all(|key| key.expr != *column)).collect();
     keys.extend(missing.into_iter().map(ascending));
     keys

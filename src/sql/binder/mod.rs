@@ -17,10 +17,12 @@ mod literal;
 mod modification;
 mod naming;
 mod operator;
+mod order;
 mod output;
 mod parameters;
 mod query;
 mod relation;
+mod row;
 mod scope;
 mod select;
 mod series;
@@ -46,7 +48,7 @@ use crate::types::ObjectId;
 
 pub use cast::assign;
 pub use expression::Place;
-pub use modification::{is_default, read_output};
+pub use modification::{Target, is_default, read_output};
 pub use parameters::Parameters;
 pub use scope::{Scope, ScopeTable};
 

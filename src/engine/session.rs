@@ -21,7 +21,7 @@ use super::transaction::{Block, Transaction};
 use crate::catalog::{Catalog, DATABASE, DEFAULT_SCHEMA};
 use crate::sql::physical::{self, BatchLimits};
 use crate::sql::statement::{Command, Statement};
-use crate::sql::{self, PlanContext, Planned, Planner};
+use crate::sql::{self, PlanContext, Planned, Planner, SettingChange};
 use crate::types::{Error, Relation, Result, SqlState, SqlType};
 
 /// Rows that DataFusion's operators aim at per batch.
@@ -214,6 +214,17 @@ impl Session {
     /// them at the first.
     pub fn changed_settings(&mut self) -> Vec<(String, String)> {
         self.settings.take_unreported()
+    }
+
+    /// What set_config() does.
+    pub(super) fn change_setting(&mut self, change: &SettingChange) -> Result<()> {
+        // The setting comes back when the transaction ends, so there must be one.
+        self.transaction();
+        match (change.texts()?, change.is_local) {
+            ((name, None), _) => self.settings.reset(&name),
+            ((name, Some(value)), true) => self.settings.set_local(&name, &value),
+            ((name, Some(value)), false) => self.settings.set(&name, &value),
+        }
     }
 
     pub fn take_notices(&mut self) -> Vec<Notice> {

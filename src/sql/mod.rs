@@ -33,7 +33,7 @@ pub use lower::{infer_key, lower};
 pub use parse::{parse, parse_expression, parse_query};
 pub use planned::{
     Assignment, Conflict, ConflictAction, CopyPlan, DeletePlan, InsertPlan, PlanContext, Planned, Projection,
-    RelationRef, RelationSource, UpdatePlan,
+    RelationRef, RelationSource, SettingChange, UpdatePlan,
 };
 pub use planner::{Planner, relation_of};
 pub use statement::{Command, Statement};

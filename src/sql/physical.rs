@@ -20,7 +20,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 
-use super::optimizer::{Repeat, RepeatExec};
+use super::optimizer::{Repeat, RepeatExec, Series, SeriesExec};
 use super::{RelationRef, RelationSource};
 use crate::types::{Error, Result};
 
@@ -54,7 +54,7 @@ pub async fn physical_plan(
     state: &SessionState,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let provided = push_filters(provide(plan.clone(), providers)?)?;
-    let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(RepeatPlanner)]);
+    let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(OwnNodes)]);
     Ok(planner.create_physical_plan(&provided, state).await?)
 }
 
@@ -109,11 +109,11 @@ fn push_filter(predicate: Expr, scan: &TableScan) -> DataFusionResult<LogicalPla
     }
 }
 
-/// Plans [`Repeat`].
-struct RepeatPlanner;
+/// Plans the nodes that are ours.
+struct OwnNodes;
 
 #[async_trait]
-impl ExtensionPlanner for RepeatPlanner {
+impl ExtensionPlanner for OwnNodes {
     async fn plan_extension(
         &self,
         _: &dyn PhysicalPlanner,
@@ -122,12 +122,15 @@ impl ExtensionPlanner for RepeatPlanner {
         inputs: &[Arc<dyn ExecutionPlan>],
         _: &SessionState,
     ) -> DataFusionResult<Option<Arc<dyn ExecutionPlan>>> {
-        if node.as_any().downcast_ref::<Repeat>().is_none() {
-            return Ok(None);
-        }
         let [input] = inputs else {
-            return Err(Error::internal("Repeat has one input").into());
+            return Err(Error::internal(format!("{} has one input", node.name())).into());
         };
-        Ok(Some(Arc::new(RepeatExec::new(input.clone()))))
+        if node.as_any().is::<Repeat>() {
+            return Ok(Some(Arc::new(RepeatExec::new(input.clone()))));
+        }
+        Ok(node.as_any().downcast_ref::<Series>().map(|series| {
+            let schema = node.schema().inner().clone();
+            Arc::new(SeriesExec::new(input.clone(), schema, series.order().is_some())) as Arc<dyn ExecutionPlan>
+        }))
     }
 }

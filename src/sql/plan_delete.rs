@@ -3,16 +3,17 @@
 use datafusion::logical_expr::LogicalPlanBuilder;
 use sqlparser::ast::{Delete, FromTable, TableWithJoins};
 
-use super::binder::{Binder, Bound, Place};
+use super::binder::{Binder, Bound, Place, Target};
 use super::plan_update::table_and_alias;
 use super::planned::DeletePlan;
 use super::planner::Planner;
 use super::returning::{RowScope, returning};
-use super::statement::Name;
+use super::statement::{Modification, Name};
 use crate::types::{Error, Result, SqlState, SqlType};
 
 impl Planner<'_> {
-    pub fn delete(&self, delete: &Delete, declared: &[Option<SqlType>]) -> Result<DeletePlan> {
+    pub fn delete(&self, modification: &Modification<Delete>, declared: &[Option<SqlType>]) -> Result<DeletePlan> {
+        let Modification { with, statement: delete } = modification;
         let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
         let ([target], true) = (from.as_slice(), delete.tables.is_empty()) else {
             return Err(Error::new(SqlState::SYNTAX_ERROR, "DELETE takes one table"));
@@ -24,6 +25,7 @@ impl Planner<'_> {
         let (entry, table) = self.target(&name, "delete from")?;
         let called = alias.clone().unwrap_or(entry.name.clone());
         let (rows, returning) = self.plan(declared, |binder| {
+            binder.with(with.as_ref())?;
             let using = delete.using.as_deref().unwrap_or_default();
             let bound = rows(binder, delete, &name, alias.as_deref(), using)?;
             let scope = RowScope::new(&[(called.as_str(), &table.relation)])?;
@@ -42,7 +44,7 @@ fn rows(
     alias: Option<&str>,
     using: &[TableWithJoins],
 ) -> Result<Bound> {
-    let (mut plan, scope) = binder.target_beside(name, alias, &[])?;
+    let Target { mut plan, scope, .. } = binder.target_beside(name, alias, &[])?;
     let filter = match (&delete.selection, using.is_empty()) {
         (None, true) => None,
         (Some(selection), true) => Some(binder.condition(selection, &scope, Place::Where)?),

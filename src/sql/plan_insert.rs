@@ -9,12 +9,13 @@ use super::binder::{Binder, Bound, Place, Scope, is_default, read_output};
 use super::planned::{Assignment, Conflict, ConflictAction, CopyPlan, InsertPlan, Projection};
 use super::planner::Planner;
 use super::returning::{RowScope, returning};
-use super::statement::{Name, fold, position_of};
+use super::statement::{Modification, Name, fold, position_of};
 use crate::catalog::{Entry, Table, UniqueKey};
 use crate::types::{Column, Error, Relation, Result, SqlState, SqlType};
 
 impl Planner<'_> {
-    pub fn insert(&self, insert: &Insert, declared: &[Option<SqlType>]) -> Result<InsertPlan> {
+    pub fn insert(&self, modification: &Modification<Insert>, declared: &[Option<SqlType>]) -> Result<InsertPlan> {
+        let Modification { with, statement: insert } = modification;
         refuse_clauses(insert)?;
         let TableObject::TableName(name) = &insert.table else {
             return Err(Error::unsupported("INSERT into anything but a table is not supported"));
@@ -22,6 +23,7 @@ impl Planner<'_> {
         let (entry, table) = self.target(&Name::of_object(name)?, "insert into")?;
         let alias = insert.table_alias.as_ref().map_or(entry.name.clone(), |alias| fold(&alias.alias));
         let (mut rows, (on_conflict, returning)) = self.plan(declared, |binder| {
+            binder.with(with.as_ref())?;
             let targets = target_columns(&insert.columns, table, &entry.name)?;
             let bound = match &insert.source {
                 None => default_values(binder, table)?,

@@ -3,21 +3,23 @@
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 use sqlparser::ast::{TableFactor, TableWithJoins, Update, UpdateTableFromKind};
 
-use super::binder::{Binder, Bound, Place};
+use super::binder::{Binder, Bound, Place, Target};
 use super::planned::UpdatePlan;
 use super::planner::Planner;
 use super::returning::{RowScope, returning};
-use super::statement::{Name, fold};
+use super::statement::{Modification, Name, fold};
 use crate::catalog::Table;
 use crate::types::{Error, Result, SqlState, SqlType};
 
 impl Planner<'_> {
-    pub fn update(&self, update: &Update, declared: &[Option<SqlType>]) -> Result<UpdatePlan> {
+    pub fn update(&self, modification: &Modification<Update>, declared: &[Option<SqlType>]) -> Result<UpdatePlan> {
+        let Modification { with, statement: update } = modification;
         refuse_clauses(update)?;
         let (name, alias) = table_and_alias(&update.table, "UPDATE")?;
         let (entry, table) = self.target(&name, "update")?;
         let called = alias.clone().unwrap_or(entry.name.clone());
         let (rows, returning) = self.plan(declared, |binder| {
+            binder.with(with.as_ref())?;
             let bound = rows(binder, update, &name, alias.as_deref(), table)?;
             let scope = RowScope::new(&[(called.as_str(), &table.relation)])?;
             let returning = returning(binder, update.returning.as_ref(), &scope)?;
@@ -32,7 +34,7 @@ fn rows(binder: &mut Binder, update: &Update, name: &Name, alias: Option<&str>, 
         None => &[][..],
         Some(UpdateTableFromKind::AfterSet(from) | UpdateTableFromKind::BeforeSet(from)) => from,
     };
-    let (mut plan, scope) = binder.target_beside(name, alias, from)?;
+    let Target { mut plan, scope, number } = binder.target_beside(name, alias, from)?;
     if let Some(selection) = &update.selection {
         let filter = binder.condition(selection, &scope, Place::Where)?;
         plan = LogicalPlanBuilder::from(plan).filter(filter)?.build()?;
@@ -43,19 +45,28 @@ fn rows(binder: &mut Binder, update: &Update, name: &Name, alias: Option<&str>, 
         new[column] = value;
     }
     let names = old.iter().map(|(name, _)| name.clone());
-    let items = old.iter().cloned().chain(names.zip(new)).collect();
-    let bound = binder.project(plan, items)?;
-    match &table.relation.key {
-        // A row that several rows of FROM match is changed once.
-        Some(key) if !from.is_empty() => {
-            let column = |index: &usize| Expr::Column(bound.columns[*index].column.clone());
-            let on = key.iter().map(column).collect();
-            let selected = bound.columns.iter().map(|output| Expr::Column(output.column.clone())).collect();
-            let plan = LogicalPlanBuilder::from(bound.plan).distinct_on(on, selected, None)?.build()?;
-            Ok(Bound { plan, columns: bound.columns })
-        }
-        _ => Ok(bound),
+    let mut items: Vec<_> = old.iter().cloned().chain(names.zip(new)).collect();
+    if from.is_empty() {
+        return binder.project(plan, items);
     }
+    items.extend(number.map(|number| ("number".to_string(), number)));
+    let bound = binder.project(plan, items)?;
+    changed_once(bound, table)
+}
+
+/// A row that several rows of FROM match is changed once. Rows are told apart by their key, or else by all their
+/// columns and the number that each has among its equals, the last column.
+fn changed_once(mut bound: Bound, table: &Table) -> Result<Bound> {
+    let width = table.relation.columns.len();
+    let column = |index: usize| Expr::Column(bound.columns[index].column.clone());
+    let on = match &table.relation.key {
+        Some(key) => key.iter().copied().map(column).collect(),
+        None => (0..width).chain([2 * width]).map(column).collect(),
+    };
+    let selected = (0..2 * width).map(column).collect();
+    let plan = LogicalPlanBuilder::from(bound.plan).distinct_on(on, selected, None)?.build()?;
+    bound.columns.truncate(2 * width);
+    Ok(Bound { plan, columns: bound.columns })
 }
 
 /// The table that a modification names, without joins.

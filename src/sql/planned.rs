@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::{ParamValues, ScalarValue};
-use datafusion::logical_expr::{LogicalPlan, TableSource};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
 use datafusion::physical_expr::PhysicalExpr;
 
 use crate::catalog::UniqueKey;
@@ -65,6 +65,44 @@ pub struct Planned {
     /// Functions in it that may give something else the next time (`now`, `random`), as they were written; a
     /// materialized view refuses them.
     pub volatile: Vec<String>,
+    /// What set_config() sets when the query runs.
+    pub settings: Vec<SettingChange>,
+}
+
+/// A call of set_config(). Its arguments are constants, or parameters until they have their values.
+#[derive(Clone, Debug)]
+pub struct SettingChange {
+    pub name: Expr,
+    /// NULL sets the default.
+    pub value: Expr,
+    /// Until the transaction ends.
+    pub is_local: bool,
+}
+
+impl SettingChange {
+    /// The setting's name and its new value.
+    pub fn texts(&self) -> Result<(String, Option<String>)> {
+        let text = |expression: &Expr| match expression.clone().unalias() {
+            Expr::Literal(value, _) if value.is_null() => Some(None),
+            Expr::Literal(value, _) => value.try_as_str().map(|text| text.map(str::to_string)),
+            _ => None,
+        };
+        match (text(&self.name), text(&self.value)) {
+            (Some(Some(name)), Some(value)) => Ok((name, value)),
+            (Some(None), _) => Err(Error::new(SqlState::NULL_VALUE_NOT_ALLOWED, "SET requires parameter name")),
+            _ => Err(Error::internal("set_config() of what is no constant")),
+        }
+    }
+
+    fn bind(&self, values: &ParamValues) -> Result<Self> {
+        let bind = |expression: &Expr| match expression {
+            Expr::Placeholder(placeholder) => {
+                Ok::<_, Error>(Expr::Literal(values.get_placeholders_with_values(&placeholder.id)?.value, None))
+            }
+            other => Ok(other.clone()),
+        };
+        Ok(SettingChange { name: bind(&self.name)?, value: bind(&self.value)?, is_local: self.is_local })
+    }
 }
 
 impl Planned {
@@ -78,8 +116,10 @@ impl Planned {
             return Ok(self.clone());
         }
         let values = values.iter().map(|value| ScalarAndMetadata::new(value.clone(), None));
-        let logical = self.logical.clone().replace_params_with_values(&ParamValues::List(values.collect()))?;
-        Ok(Planned { logical, parameters: vec![], ..self.clone() })
+        let values = ParamValues::List(values.collect());
+        let logical = self.logical.clone().replace_params_with_values(&values)?;
+        let settings = self.settings.iter().map(|change| change.bind(&values)).collect::<Result<_>>()?;
+        Ok(Planned { logical, settings, parameters: vec![], ..self.clone() })
     }
 }
 

@@ -181,6 +181,7 @@ impl<'a> Planner<'a> {
             reads: binder.reads,
             depends_on: binder.depends_on.into_iter().collect(),
             volatile: binder.volatile.into_iter().collect(),
+            settings: binder.settings,
         })
     }
 }

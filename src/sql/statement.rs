@@ -24,9 +24,9 @@ pub struct Statement {
 pub enum Command {
     /// SELECT, VALUES, WITH, TABLE, set operations.
     Query(Box<ast::Query>),
-    Insert(Box<ast::Insert>),
-    Update(Box<ast::Update>),
-    Delete(Box<ast::Delete>),
+    Insert(Box<Modification<ast::Insert>>),
+    Update(Box<Modification<ast::Update>>),
+    Delete(Box<Modification<ast::Delete>>),
     Truncate(Vec<Name>),
     Copy(Copy),
     CreateConnection(CreateConnection),
@@ -86,6 +86,13 @@ pub enum Command {
         payload: Option<String>,
     },
     Subscribe(Subscribe),
+}
+
+/// An INSERT, UPDATE or DELETE, and the WITH clause before it.
+#[derive(Clone, Debug)]
+pub struct Modification<S> {
+    pub with: Option<ast::With>,
+    pub statement: S,
 }
 
 /// A relation's name as it was written: folded to lower case unless quoted.

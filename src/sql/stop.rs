@@ -23,6 +23,7 @@ use datafusion::physical_plan::joins::{
 };
 use datafusion::physical_plan::unnest::UnnestExec;
 
+use super::optimizer::SeriesExec;
 use crate::types::{Error, Result, SqlState};
 
 /// Set when a query is to end.
@@ -53,7 +54,8 @@ pub fn stoppable(plan: Arc<dyn ExecutionPlan>, stop: &Stop) -> Result<Arc<dyn Ex
             || plan.is::<NestedLoopJoinExec>()
             || plan.is::<HashJoinExec>()
             || plan.is::<SortMergeJoinExec>()
-            || plan.is::<UnnestExec>();
+            || plan.is::<UnnestExec>()
+            || plan.is::<SeriesExec>();
         Ok(match multiplies {
             true => Transformed::yes(Arc::new(CooperativeExec::new(plan)) as Arc<dyn ExecutionPlan>),
             false => Transformed::no(plan),

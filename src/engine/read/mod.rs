@@ -41,6 +41,9 @@ const ROW_QUEUE_BATCHES: usize = 4;
 
 /// Runs a query; the rows come as they are asked for. Dropping the stream stops the work.
 pub async fn rows(session: &mut Session, planned: &Planned) -> Result<RowStream> {
+    for change in &planned.settings {
+        session.change_setting(change)?;
+    }
     let (plan, task) = physical_plan(session, planned).await?;
     Ok(stream(&session.database, plan, task, planned.columns.schema()))
 }

@@ -10,11 +10,15 @@ use crate::catalog::{Entry, Item, Table};
 use crate::engine::outcome::{Description, Outcome};
 use crate::engine::session::Session;
 use crate::engine::{read, upsert};
-use crate::sql::statement::Name;
+use crate::sql::statement::{Modification, Name};
 use crate::sql::{Planned, Projection};
 use crate::types::{Error, ObjectId, Relation, Result, SqlState, SqlType};
 
-pub async fn insert(session: &mut Session, insert: &ast::Insert, parameters: &[ScalarValue]) -> Result<Outcome> {
+pub async fn insert(
+    session: &mut Session,
+    insert: &Modification<ast::Insert>,
+    parameters: &[ScalarValue],
+) -> Result<Outcome> {
     let plan = session.plan_with(parameters, |planner| planner.insert(insert, &parameter_types(parameters)))?;
     let table = target(session, plan.table)?;
     let _lock = lock_to_insert(session, plan.table, !plan.rows.reads.is_empty()).await;
@@ -37,7 +41,11 @@ pub async fn insert(session: &mut Session, insert: &ast::Insert, parameters: &[S
     finish(plan.returning, &inserted, "INSERT 0", count)
 }
 
-pub async fn update(session: &mut Session, update: &ast::Update, parameters: &[ScalarValue]) -> Result<Outcome> {
+pub async fn update(
+    session: &mut Session,
+    update: &Modification<ast::Update>,
+    parameters: &[ScalarValue],
+) -> Result<Outcome> {
     let plan = session.plan_with(parameters, |planner| planner.update(update, &parameter_types(parameters)))?;
     let table = target(session, plan.table)?;
     let _lock = lock(session, plan.table).await;
@@ -54,7 +62,11 @@ pub async fn update(session: &mut Session, update: &ast::Update, parameters: &[S
     finish(plan.returning, &new, "UPDATE", count)
 }
 
-pub async fn delete(session: &mut Session, delete: &ast::Delete, parameters: &[ScalarValue]) -> Result<Outcome> {
+pub async fn delete(
+    session: &mut Session,
+    delete: &Modification<ast::Delete>,
+    parameters: &[ScalarValue],
+) -> Result<Outcome> {
     let plan = session.plan_with(parameters, |planner| planner.delete(delete, &parameter_types(parameters)))?;
     let table = target(session, plan.table)?;
     let _lock = lock(session, plan.table).await;
@@ -85,7 +97,7 @@ pub async fn truncate(session: &mut Session, names: &[Name]) -> Result<Outcome> 
 
 pub fn describe_insert(
     session: &mut Session,
-    insert: &ast::Insert,
+    insert: &Modification<ast::Insert>,
     declared: &[Option<SqlType>],
 ) -> Result<Description> {
     let plan = session.plan(|planner| planner.insert(insert, declared))?;
@@ -94,7 +106,7 @@ pub fn describe_insert(
 
 pub fn describe_update(
     session: &mut Session,
-    update: &ast::Update,
+    update: &Modification<ast::Update>,
     declared: &[Option<SqlType>],
 ) -> Result<Description> {
     let plan = session.plan(|planner| planner.update(update, declared))?;
@@ -103,7 +115,7 @@ pub fn describe_update(
 
 pub fn describe_delete(
     session: &mut Session,
-    delete: &ast::Delete,
+    delete: &Modification<ast::Delete>,
     declared: &[Option<SqlType>],
 ) -> Result<Description> {
     let plan = session.plan(|planner| planner.delete(delete, declared))?;

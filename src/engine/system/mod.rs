@@ -9,6 +9,7 @@ mod millrace;
 mod pg_class;
 mod pg_constraint;
 mod pg_type;
+mod sleep;
 
 use std::sync::Arc;
 

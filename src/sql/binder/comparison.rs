@@ -1,4 +1,4 @@
-//! Comparisons of more than two values: IN, ANY, ALL, rows.
+//! Comparisons of more than two values: IN, ANY, ALL.
 
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{InList, InSubquery, SetQuantifier};
@@ -6,11 +6,13 @@ use datafusion::logical_expr::{Case, Expr, lit};
 use sqlparser::ast::{self, BinaryOperator};
 
 use super::cast::explicit;
-use super::expression::{Place, position_of, tuple_of};
+use super::expression::{Place, position_of};
 use super::operator::{binary, datafusion_operator};
 use super::output::{is_unknown_literal, type_of};
 use super::parameters::is_open;
+use super::row::{query_of, row_of};
 use super::scope::Scope;
+use super::subquery::{check_width, subquery_of};
 use super::{Binder, Bound};
 use crate::types::{Error, Result, SqlState, SqlType};
 
@@ -23,10 +25,10 @@ impl Binder<'_> {
         scope: &Scope,
         place: Place,
     ) -> Result<Expr> {
-        if let Some(row) = tuple_of(value) {
+        if let Some(row) = row_of(value) {
             let mut any: Option<Expr> = None;
             for candidate in list {
-                let equal = self.row_comparison(row, &BinaryOperator::Eq, candidate, scope, place)?;
+                let equal = self.row_comparison(&row, &BinaryOperator::Eq, candidate, scope, place)?;
                 any = Some(any.map_or(equal.clone(), |any| any.or(equal)));
             }
             let any = any.expect("IN has at least one value");
@@ -49,12 +51,12 @@ impl Binder<'_> {
         scope: &Scope,
         place: Place,
     ) -> Result<Expr> {
-        if let Some(row) = tuple_of(value) {
-            return self.row_in_subquery(row, query, negated, scope, place);
+        if let Some(row) = row_of(value) {
+            return self.row_quantified(&row, &BinaryOperator::Eq, query, (true, negated), scope, place);
         }
         let value = self.expression(value, scope, place)?;
         let bound = self.inner_query(query, scope)?;
-        single_column(&bound)?;
+        check_width(&bound, 1)?;
         let value = self.beside(value, &bound);
         Ok(Expr::InSubquery(InSubquery::new(Box::new(value), subquery_of(bound), negated)))
     }
@@ -65,71 +67,29 @@ impl Binder<'_> {
         self.parameters.decide(value, &column)
     }
 
-    /// `(a, b) IN (SELECT c, d ..)` is `true IN (SELECT a = c AND b = d ..)`, NULLs included.
-    fn row_in_subquery(
-        &mut self,
-        row: &[ast::Expr],
-        query: &ast::Query,
-        negated: bool,
-        scope: &Scope,
-        place: Place,
-    ) -> Result<Expr> {
-        let mut values = Vec::new();
-        for value in row {
-            values.push(self.expression(value, scope, place)?);
-        }
-        let bound = self.inner_query(query, scope)?;
-        if bound.columns.len() != row.len() {
-            let few = bound.columns.len() < row.len();
-            let message = format!("subquery has too {} columns", if few { "few" } else { "many" });
-            return Err(Error::new(SqlState::SYNTAX_ERROR, message));
-        }
-        let inner = bound.plan.schema().clone();
-        let mut all: Option<Expr> = None;
-        for (value, output) in values.into_iter().zip(&bound.columns) {
-            let outer = as_outer(value, scope)?;
-            let equal = binary(self, outer, &BinaryOperator::Eq, Expr::Column(output.column.clone()), &inner, 0)?;
-            all = Some(all.map_or(equal.clone(), |all| all.and(equal)));
-        }
-        let equal = all.expect("a row has at least one value");
-        let bound = self.project(bound.plan, vec![("equal".into(), equal)])?;
-        Ok(Expr::InSubquery(InSubquery::new(Box::new(lit(true)), subquery_of(bound), negated)))
-    }
-
-    /// `value op ANY (..)`
-    pub(super) fn any(
+    /// `value op ANY (..)`, `value op ALL (..)`
+    pub(super) fn quantified(
         &mut self,
         value: &ast::Expr,
         operator: &BinaryOperator,
         right: &ast::Expr,
+        quantifier: SetQuantifier,
         scope: &Scope,
         place: Place,
     ) -> Result<Expr> {
-        if let Some(query) = query_of(right) {
-            return match operator {
-                BinaryOperator::Eq => self.in_subquery(value, query, false, scope, place),
-                _ => self.set_comparison(value, operator, query, SetQuantifier::Any, scope, place),
-            };
+        let all = matches!(quantifier, SetQuantifier::All);
+        let Some(query) = query_of(right) else {
+            return self.array_comparison(value, operator, right, all, scope, place);
+        };
+        match (operator, all) {
+            (BinaryOperator::Eq, false) | (BinaryOperator::NotEq, true) => {
+                self.in_subquery(value, query, all, scope, place)
+            }
+            _ => match row_of(value) {
+                Some(row) => self.row_quantified(&row, operator, query, (!all, all), scope, place),
+                None => self.set_comparison(value, operator, query, quantifier, scope, place),
+            },
         }
-        self.array_comparison(value, operator, right, false, scope, place)
-    }
-
-    /// `value op ALL (..)`
-    pub(super) fn all(
-        &mut self,
-        value: &ast::Expr,
-        operator: &BinaryOperator,
-        right: &ast::Expr,
-        scope: &Scope,
-        place: Place,
-    ) -> Result<Expr> {
-        if let Some(query) = query_of(right) {
-            return match operator {
-                BinaryOperator::NotEq => self.in_subquery(value, query, true, scope, place),
-                _ => self.set_comparison(value, operator, query, SetQuantifier::All, scope, place),
-            };
-        }
-        self.array_comparison(value, operator, right, true, scope, place)
     }
 
     fn set_comparison(
@@ -144,7 +104,7 @@ impl Binder<'_> {
         use datafusion::logical_expr::expr::SetComparison;
         let value = self.expression(value, scope, place)?;
         let bound = self.inner_query(query, scope)?;
-        single_column(&bound)?;
+        check_width(&bound, 1)?;
         let value = self.beside(value, &bound);
         let op = datafusion_operator(operator).filter(|op| op.negate().is_some());
         let Some(op) = op else {
@@ -248,51 +208,6 @@ impl Binder<'_> {
         let otherwise = Some(Box::new(lit(false)));
         Ok(Expr::Case(Case { expr: None, when_then_expr: pairs.collect(), else_expr: otherwise }))
     }
-
-    /// `(a, b) < (c, d)`
-    pub(super) fn row_comparison(
-        &mut self,
-        left: &[ast::Expr],
-        operator: &BinaryOperator,
-        right: &ast::Expr,
-        scope: &Scope,
-        place: Place,
-    ) -> Result<Expr> {
-        let Some(right_row) = tuple_of(right) else {
-            return Err(Error::unsupported("comparing a row with anything but a row of values is not supported"));
-        };
-        if left.len() != right_row.len() {
-            return Err(Error::new(SqlState::SYNTAX_ERROR, "unequal number of entries in row expressions"));
-        }
-        let mut pairs = Vec::new();
-        for (left, right) in left.iter().zip(right_row) {
-            pairs.push((self.expression(left, scope, place)?, self.expression(right, scope, place)?));
-        }
-        let mut compare = |pair: &(Expr, Expr), operator: &BinaryOperator| {
-            binary(self, pair.0.clone(), operator, pair.1.clone(), &scope.schema, 0)
-        };
-        let all_equal = |compare: &mut dyn FnMut(&(Expr, Expr), &BinaryOperator) -> Result<Expr>| {
-            let equal = pairs.iter().map(|pair| compare(pair, &BinaryOperator::Eq)).collect::<Result<Vec<_>>>()?;
-            Ok::<_, Error>(equal.into_iter().reduce(Expr::and).expect("a row has at least one value"))
-        };
-        let strict = match operator {
-            BinaryOperator::Eq => return all_equal(&mut compare),
-            BinaryOperator::NotEq => return Ok(Expr::Not(Box::new(all_equal(&mut compare)?))),
-            BinaryOperator::Lt | BinaryOperator::LtEq => BinaryOperator::Lt,
-            BinaryOperator::Gt | BinaryOperator::GtEq => BinaryOperator::Gt,
-            other => {
-                return Err(Error::unsupported(format!("the operator {other} on rows is not supported")));
-            }
-        };
-        // The last pair decides with the operator itself; those before it only if they differ.
-        let (last, before) = pairs.split_last().expect("a row has at least one value");
-        let mut result = compare(last, operator)?;
-        for pair in before.iter().rev() {
-            let equal = compare(pair, &BinaryOperator::Eq)?;
-            result = compare(pair, &strict)?.or(equal.and(result));
-        }
-        Ok(result)
-    }
 }
 
 fn negation(operator: &BinaryOperator) -> Option<BinaryOperator> {
@@ -307,15 +222,6 @@ fn negation(operator: &BinaryOperator) -> Option<BinaryOperator> {
     })
 }
 
-/// The query of `ANY (SELECT ..)`.
-fn query_of(right: &ast::Expr) -> Option<&ast::Query> {
-    match right {
-        ast::Expr::Subquery(query) => Some(query),
-        ast::Expr::Nested(inner) => query_of(inner),
-        _ => None,
-    }
-}
-
 fn array_elements(array: &ast::Expr) -> Option<&[ast::Expr]> {
     match array {
         ast::Expr::Array(array) => Some(&array.elem),
@@ -323,5 +229,3 @@ fn array_elements(array: &ast::Expr) -> Option<&[ast::Expr]> {
         _ => None,
     }
 }
-
-use super::subquery::{as_outer, single_column, subquery_of};

@@ -1,10 +1,11 @@
 //! Expressions. Each kind of syntax is one arm; what needs more than a line has a file of its own.
 
-use datafusion::logical_expr::expr::{Between, Like};
+use datafusion::logical_expr::expr::{Between, Like, SetQuantifier};
 use datafusion::logical_expr::{BinaryExpr, Case, Expr, Operator};
-use sqlparser::ast::{self, Value};
+use sqlparser::ast::{self, BinaryOperator, CaseWhen, Value};
 
 use super::output::type_of;
+use super::row::row_of;
 use super::scope::Scope;
 use super::{Binder, operator};
 use crate::types::{Error, Result, SqlState, SqlType};
@@ -80,14 +81,14 @@ impl Binder<'_> {
         if chain.is_empty() {
             return self.simple(expression, scope, place);
         }
-        let mut tuple = tuple_of(first);
+        let mut tuple = row_of(first);
         let mut bound = match tuple {
             Some(_) => None,
             None => Some(self.simple(first, scope, place)?),
         };
         for (op, right) in chain.into_iter().rev() {
             if let Some(left) = tuple.take() {
-                bound = Some(self.row_comparison(left, op, right, scope, place)?);
+                bound = Some(self.row_comparison(&left, op, right, scope, place)?);
                 continue;
             }
             let left = bound.take().expect("the left side is bound");
@@ -114,8 +115,8 @@ impl Binder<'_> {
             Ast::TypedString(typed) => self.typed_string(typed),
             Ast::Interval(interval) => self.interval(interval),
             Ast::UnaryOp { op, expr } => self.unary(*op, expr, scope, place),
-            Ast::IsNull(inner) => Ok(Expr::IsNull(self.boxed(inner, scope, place)?)),
-            Ast::IsNotNull(inner) => Ok(Expr::IsNotNull(self.boxed(inner, scope, place)?)),
+            Ast::IsNull(inner) => self.is_null(inner, false, scope, place),
+            Ast::IsNotNull(inner) => self.is_null(inner, true, scope, place),
             Ast::IsTrue(inner) => Ok(Expr::IsTrue(self.boxed(inner, scope, place)?)),
             Ast::IsNotTrue(inner) => Ok(Expr::IsNotTrue(self.boxed(inner, scope, place)?)),
             Ast::IsFalse(inner) => Ok(Expr::IsFalse(self.boxed(inner, scope, place)?)),
@@ -124,27 +125,32 @@ impl Binder<'_> {
             Ast::IsNotUnknown(inner) => Ok(Expr::IsNotUnknown(self.boxed(inner, scope, place)?)),
             Ast::IsDistinctFrom(left, right) => match regrouped(left, right, Ast::IsDistinctFrom) {
                 Some(regrouped) => self.expression(&regrouped, scope, place),
-                None => self.distinct(left, right, Operator::IsDistinctFrom, scope, place),
+                None => self.distinct(left, right, false, scope, place),
             },
             Ast::IsNotDistinctFrom(left, right) => match regrouped(left, right, Ast::IsNotDistinctFrom) {
                 Some(regrouped) => self.expression(&regrouped, scope, place),
-                None => self.distinct(left, right, Operator::IsNotDistinctFrom, scope, place),
+                None => self.distinct(left, right, true, scope, place),
             },
             Ast::Between { expr, negated, low, high } => self.between(expr, *negated, low, high, scope, place),
             Ast::InList { expr, list, negated } => self.in_list(expr, list, *negated, scope, place),
             Ast::InSubquery { expr, subquery, negated } => self.in_subquery(expr, subquery, *negated, scope, place),
-            Ast::AnyOp { left, compare_op, right, .. } => self.any(left, compare_op, right, scope, place),
-            Ast::AllOp { left, compare_op, right } => self.all(left, compare_op, right, scope, place),
+            Ast::AnyOp { left, compare_op, right, .. } => {
+                self.quantified(left, compare_op, right, SetQuantifier::Any, scope, place)
+            }
+            Ast::AllOp { left, compare_op, right } => {
+                self.quantified(left, compare_op, right, SetQuantifier::All, scope, place)
+            }
             Ast::Exists { subquery, negated } => self.exists(subquery, *negated, scope),
             Ast::Subquery(query) => self.scalar_subquery(query, scope),
             Ast::Like { negated, any: false, expr, pattern, escape_char } => {
-                self.like([expr, pattern], *negated, false, escape_char.as_ref(), scope, place)
+                self.like([expr, pattern], *negated, escape_char.as_ref(), scope, place).map(Expr::Like)
             }
             Ast::ILike { negated, any: false, expr, pattern, escape_char } => {
-                self.like([expr, pattern], *negated, true, escape_char.as_ref(), scope, place)
+                let like = self.like([expr, pattern], *negated, escape_char.as_ref(), scope, place)?;
+                Ok(Expr::Like(Like { case_insensitive: true, ..like }))
             }
             Ast::SimilarTo { negated, expr, pattern, escape_char } => {
-                self.similar_to(expr, pattern, *negated, escape_char.as_ref(), scope, place)
+                self.like([expr, pattern], *negated, escape_char.as_ref(), scope, place).map(Expr::SimilarTo)
             }
             Ast::Case { operand, conditions, else_result, .. } => {
                 self.case(operand.as_deref(), conditions, else_result.as_deref(), scope, place)
@@ -205,6 +211,11 @@ impl Binder<'_> {
         scope: &Scope,
         place: Place,
     ) -> Result<Expr> {
+        if let Some(row) = row_of(value) {
+            let above = self.row_comparison(&row, &BinaryOperator::GtEq, low, scope, place)?;
+            let within = above.and(self.row_comparison(&row, &BinaryOperator::LtEq, high, scope, place)?);
+            return Ok(if negated { Expr::Not(Box::new(within)) } else { within });
+        }
         let value = self.expression(value, scope, place)?;
         let low = self.expression(low, scope, place)?;
         let high = self.expression(high, scope, place)?;
@@ -214,48 +225,46 @@ impl Binder<'_> {
         Ok(Expr::Between(Between::new(Box::new(value), negated, Box::new(low), Box::new(high))))
     }
 
+    fn is_null(&mut self, value: &ast::Expr, negated: bool, scope: &Scope, place: Place) -> Result<Expr> {
+        if let Some(row) = row_of(value) {
+            return self.row_is_null(&row, negated, scope, place);
+        }
+        let value = self.boxed(value, scope, place)?;
+        Ok(if negated { Expr::IsNotNull(value) } else { Expr::IsNull(value) })
+    }
+
+    /// IS DISTINCT FROM; negated, IS NOT DISTINCT FROM.
     fn distinct(
         &mut self,
         left: &ast::Expr,
         right: &ast::Expr,
-        operator: Operator,
+        negated: bool,
         scope: &Scope,
         place: Place,
     ) -> Result<Expr> {
+        if let Some(row) = row_of(left) {
+            return self.row_distinct(&row, right, negated, scope, place);
+        }
         let mut operands = [self.expression(left, scope, place)?, self.expression(right, scope, place)?];
         self.decide_together(&mut operands, &scope.schema)?;
         let [left, right] = operands;
+        let operator = if negated { Operator::IsNotDistinctFrom } else { Operator::IsDistinctFrom };
         Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right))))
     }
 
+    /// LIKE, ILIKE and SIMILAR TO have the same parts.
     fn like(
         &mut self,
         [value, pattern]: [&ast::Expr; 2],
         negated: bool,
-        case_insensitive: bool,
         escape: Option<&ast::ValueWithSpan>,
         scope: &Scope,
         place: Place,
-    ) -> Result<Expr> {
+    ) -> Result<Like> {
         let value = self.text_operand(value, scope, place)?;
         let pattern = self.text_operand(pattern, scope, place)?;
         let escape = escape.map(escape_character).transpose()?.flatten();
-        Ok(Expr::Like(Like::new(negated, Box::new(value), Box::new(pattern), escape, case_insensitive)))
-    }
-
-    fn similar_to(
-        &mut self,
-        value: &ast::Expr,
-        pattern: &ast::Expr,
-        negated: bool,
-        escape: Option<&ast::ValueWithSpan>,
-        scope: &Scope,
-        place: Place,
-    ) -> Result<Expr> {
-        let value = self.text_operand(value, scope, place)?;
-        let pattern = self.text_operand(pattern, scope, place)?;
-        let escape = escape.map(escape_character).transpose()?.flatten();
-        Ok(Expr::SimilarTo(Like::new(negated, Box::new(value), Box::new(pattern), escape, false)))
+        Ok(Like::new(negated, Box::new(value), Box::new(pattern), escape, false))
     }
 
     fn text_operand(&mut self, operand: &ast::Expr, scope: &Scope, place: Place) -> Result<Expr> {
@@ -321,17 +330,6 @@ impl Binder<'_> {
             *operand = self.parameters.decide(std::mem::take(operand), &known);
         }
         Ok(())
-    }
-}
-
-use ast::CaseWhen;
-
-/// The elements of a row expression.
-pub(super) fn tuple_of(expression: &ast::Expr) -> Option<&[ast::Expr]> {
-    match expression {
-        ast::Expr::Tuple(elements) => Some(elements),
-        ast::Expr::Nested(inner) => tuple_of(inner),
-        _ => None,
     }
 }
 

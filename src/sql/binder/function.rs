@@ -164,6 +164,9 @@ impl Binder<'_> {
         filter: Option<Box<Expr>>,
         scope: &Scope,
     ) -> Result<Expr> {
+        if is_window_function(&call.name) && function.within_group.is_empty() {
+            return Err(without_over(&call));
+        }
         star(&mut call)?;
         // Ordered-set aggregates take what they order as their first argument.
         for key in &function.within_group {
@@ -229,7 +232,10 @@ impl Binder<'_> {
     pub(super) fn scalar_call(&mut self, call: Call, schema: &DFSchema) -> Result<Expr> {
         let function = self.system.function(&call.name).or_else(|| registry().scalars.get(&call.name).cloned());
         let Some(function) = function else {
-            return Err(self.no_function(&call, schema));
+            return Err(match is_window_function(&call.name) {
+                true => without_over(&call),
+                false => self.no_function(&call, schema),
+            });
         };
         let args = self.arguments(&call, function.as_ref(), schema)?;
         self.note_volatility(&call.name, function.signature().volatility);
@@ -276,7 +282,7 @@ impl Binder<'_> {
         Ok(arguments.collect())
     }
 
-    fn no_function(&self, call: &Call, schema: &DFSchema) -> Error {
+    pub(super) fn no_function(&self, call: &Call, schema: &DFSchema) -> Error {
         let types = call.arguments.iter().map(|argument| type_of(argument, schema).unwrap_or(SqlType::Unknown));
         let error = undefined(&call.name, &types.collect::<Vec<_>>());
         match call.position {
@@ -295,6 +301,16 @@ impl Binder<'_> {
         let function = registry().aggregates.get(name).cloned();
         function.ok_or_else(|| Error::unsupported(format!("{name} is not supported")))
     }
+}
+
+/// Whether it is a window function and nothing else; DataFusion takes some of them (first_value) for aggregates too.
+fn is_window_function(name: &str) -> bool {
+    registry().windows.contains_key(name)
+}
+
+fn without_over(call: &Call) -> Error {
+    let message = format!("window function {} requires an OVER clause", call.name);
+    Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(call.position)
 }
 
 fn is_user_defined<F: UDFCoercionExt>(function: &F) -> bool {

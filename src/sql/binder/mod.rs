@@ -17,12 +17,15 @@ mod literal;
 mod modification;
 mod naming;
 mod operator;
+mod order;
 mod output;
 mod parameters;
 mod query;
 mod relation;
+mod row;
 mod scope;
 mod select;
+mod series;
 mod session_function;
 mod set_operation;
 mod special_syntax;
@@ -38,14 +41,14 @@ use datafusion::common::Column;
 use datafusion::logical_expr::LogicalPlan;
 use sqlparser::ast::NamedWindowDefinition;
 
-use super::planned::{PlanContext, RelationRef};
+use super::planned::{PlanContext, RelationRef, SettingChange};
 use super::system::SystemRelations;
 use crate::catalog::Catalog;
 use crate::types::ObjectId;
 
 pub use cast::assign;
 pub use expression::Place;
-pub use modification::{is_default, read_output};
+pub use modification::{Target, is_default, read_output};
 pub use parameters::Parameters;
 pub use scope::{Scope, ScopeTable};
 
@@ -94,6 +97,8 @@ pub struct Binder<'a> {
     pub depends_on: BTreeSet<ObjectId>,
     /// Functions whose results may differ between two calls, as they were written.
     pub volatile: BTreeSet<String>,
+    /// Calls of set_config().
+    pub settings: Vec<SettingChange>,
 }
 
 impl<'a> Binder<'a> {
@@ -117,6 +122,7 @@ impl<'a> Binder<'a> {
             reads: BTreeSet::new(),
             depends_on: BTreeSet::new(),
             volatile: BTreeSet::new(),
+            settings: vec![],
         }
     }
 

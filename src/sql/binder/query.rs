@@ -30,9 +30,7 @@ impl Binder<'_> {
     }
 
     fn query_with(&mut self, query: &Query) -> Result<Bound> {
-        if let Some(with) = &query.with {
-            self.with(with)?;
-        }
+        self.with(query.with.as_ref())?;
         let order_by = order_by_expressions(query.order_by.as_ref())?;
         let bound = match query.body.as_ref() {
             SetExpr::Select(select) => self.select(select, order_by)?,
@@ -78,7 +76,9 @@ impl Binder<'_> {
         self.project(plan, items)
     }
 
-    fn with(&mut self, with: &With) -> Result<()> {
+    /// Brings the queries of a WITH clause into scope.
+    pub fn with(&mut self, with: Option<&With>) -> Result<()> {
+        let Some(with) = with else { return Ok(()) };
         let mut seen = Vec::new();
         for cte in &with.cte_tables {
             let name = fold(&cte.alias.name);
@@ -170,7 +170,6 @@ impl Binder<'_> {
         }
         let one = ast::Expr::Value(ast::Value::Number("1".into(), false).with_empty_span());
         if let Some(fetch) = &query.fetch {
-            refuse(fetch.with_ties, "FETCH FIRST ... WITH TIES")?;
             refuse(fetch.percent, "FETCH FIRST ... PERCENT")?;
             if limit.is_some() {
                 return Err(Error::new(SqlState::SYNTAX_ERROR, "multiple LIMIT clauses not allowed"));
@@ -179,6 +178,9 @@ impl Binder<'_> {
         }
         let skip = offset.map(|rows| self.row_count(rows)).transpose()?.flatten();
         let fetch = limit.map(|rows| self.row_count(rows)).transpose()?.flatten();
+        if query.fetch.as_ref().is_some_and(|fetch| fetch.with_ties) {
+            return self.with_ties(bound, skip, fetch);
+        }
         if skip.is_none() && fetch.is_none() {
             return Ok(bound);
         }

@@ -9,6 +9,7 @@ use super::function::Call;
 use super::literal::string;
 use crate::catalog::DATABASE;
 use crate::sql::function::clock::clock_value;
+use crate::sql::planned::SettingChange;
 use crate::types::text::Zone;
 use crate::types::{Error, Result, SqlState, SqlType};
 
@@ -39,14 +40,9 @@ impl Binder<'_> {
                 string(&format!("PostgreSQL {VERSION} (Millrace {})", env!("CARGO_PKG_VERSION"))),
                 &SqlType::Text,
             ),
-            (
-                "set_config",
-                [
-                    Expr::Literal(ScalarValue::Utf8(Some(name)), _),
-                    Expr::Literal(ScalarValue::Utf8(Some(value)), _),
-                    Expr::Literal(ScalarValue::Boolean(Some(_)), _),
-                ],
-            ) => self.set_config(name, value)?,
+            ("set_config", [name, value, Expr::Literal(ScalarValue::Boolean(Some(is_local)), _)]) => {
+                self.set_config(name, value, *is_local)?
+            }
             ("current_setting", [Expr::Literal(ScalarValue::Utf8(Some(name)), _)]) => {
                 self.current_setting(name, false)?
             }
@@ -95,13 +91,23 @@ impl Binder<'_> {
         self.search_path.iter().filter(known).cloned().collect()
     }
 
-    /// asyncpg turns the compiler of PostgreSQL off, which there is none of here; what has an effect is SET's to change.
-    fn set_config(&self, name: &str, value: &str) -> Result<Expr> {
-        match name {
-            "jit" => Ok(explicit(string(value), &SqlType::Text)),
-            _ => Err(Error::unsupported(format!("set_config() of \"{name}\" is not supported"))
-                .with_hint(format!("Write SET {name} = '{value}'."))),
+    /// Notes what is to be set when the query runs; its value is what is set.
+    fn set_config(&mut self, name: &Expr, value: &Expr, is_local: bool) -> Result<Expr> {
+        let [name, value] = [name, value].map(|text| self.parameters.decide(text.clone(), &SqlType::Text));
+        let is_constant = |text: &Expr| match text {
+            Expr::Cast(cast) => matches!(*cast.expr, Expr::Literal(..)),
+            other => matches!(other, Expr::Literal(..) | Expr::Placeholder(_)),
+        };
+        if !is_constant(&name) || !is_constant(&value) {
+            return Err(Error::unsupported("set_config() of what is no constant is not supported"));
         }
+        self.volatile.insert("set_config".into());
+        let [name, written] = [name, value.clone()].map(|text| match text {
+            Expr::Cast(cast) => *cast.expr,
+            other => other,
+        });
+        self.settings.push(SettingChange { name, value: written, is_local });
+        Ok(explicit(value, &SqlType::Text))
     }
 
     fn current_setting(&self, name: &str, missing_ok: bool) -> Result<Expr> {

@@ -1,7 +1,8 @@
 //! Functions that give sets of rows: unnest, generate_series and their like, in FROM and in the SELECT list.
 //!
 //! Each is an array that is unnested: the array is computed beside the columns of the rows, then the node that unnests
-//! repeats them. Several in one SELECT list go side by side, the shorter ones filled up with NULLs.
+//! repeats them. Several in one SELECT list go side by side, the shorter ones filled up with NULLs. A generate_series()
+//! that stands alone is a node of its own (see `series`), since its array might not fit memory.
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
@@ -11,12 +12,12 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuil
 use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, ObjectName, TableAlias};
 
 use super::Binder;
-use super::cast::explicit;
 use super::expression::Place;
 use super::from::FromItem;
 use super::function::Call;
 use super::output::{Item, type_of};
 use super::scope::{Scope, ScopeTable, Visible};
+use super::series::series_arguments;
 use crate::sql::statement::{fold, position_of};
 use crate::types::{Error, Result, SqlState, SqlType};
 
@@ -40,55 +41,15 @@ impl Binder<'_> {
                 };
                 rows(array.clone())
             }
-            ("generate_series", [_, _] | [_, _, _]) => self.series(arguments, schema)?,
+            ("generate_series", [_, _] | [_, _, _]) => rows(self.series(call, schema)?),
             ("generate_subscripts", [array, dimension]) => {
                 let length = self.scalar("array_length")?.call(vec![array.clone(), dimension.clone()]);
-                let last = explicit(length, &SqlType::Int8);
-                explicit(rows(self.scalar("generate_series")?.call(vec![lit(1_i64), last])), &SqlType::Int4)
+                rows(self.series_of(&SqlType::Int4, lit(1), length, lit(1))?)
             }
             ("string_to_table", _) => rows(self.scalar("string_to_array")?.call(arguments.to_vec())),
             ("regexp_split_to_table", _) => rows(self.scalar("regexp_split_to_array")?.call(arguments.to_vec())),
             _ => return Ok(None),
         }))
-    }
-
-    /// Of int4, bigint or timestamps; DataFusion's own series are of bigint and timestamps.
-    fn series(&mut self, arguments: &[Expr], schema: &datafusion::common::DFSchema) -> Result<Expr> {
-        let mut types = Vec::new();
-        for argument in arguments {
-            types.push(type_of(argument, schema)?);
-        }
-        let function = self.scalar("generate_series")?;
-        let series = |arguments: Vec<Expr>| Expr::Unnest(Unnest::new(function.call(arguments)));
-        let is_small = |found: &SqlType| matches!(found, SqlType::Int2 | SqlType::Int4 | SqlType::Unknown);
-        let wide = |result: Option<&SqlType>| {
-            let widened = arguments.iter().map(|argument| explicit(argument.clone(), &SqlType::Int8)).collect();
-            match result {
-                Some(result) => explicit(series(widened), result),
-                None => series(widened),
-            }
-        };
-        if types.iter().all(is_small) {
-            return Ok(wide(Some(&SqlType::Int4)));
-        }
-        if types.iter().all(|found| is_small(found) || *found == SqlType::Int8) {
-            return Ok(wide(None));
-        }
-        match &types[0] {
-            SqlType::Numeric(_) => Err(Error::unsupported("generate_series of numeric is not supported")
-                .with_hint("Use generate_series of bigint, and compute the numbers from it.")),
-            SqlType::Date | SqlType::Timestamp | SqlType::Timestamptz if types.len() == 3 => {
-                let to = if types[0] == SqlType::Timestamptz { SqlType::Timestamptz } else { SqlType::Timestamp };
-                let [start, stop, step] = arguments else { unreachable!("three types are of three arguments") };
-                let step = explicit(step.clone(), &SqlType::Interval);
-                let moments = series(vec![explicit(start.clone(), &to), explicit(stop.clone(), &to), step]);
-                Ok(explicit(moments, &to))
-            }
-            other => {
-                let message = format!("function generate_series({other}, ...) does not exist");
-                Err(Error::new(SqlState::UNDEFINED_FUNCTION, message))
-            }
-        }
     }
 
     pub(super) fn function_in_from(
@@ -155,19 +116,16 @@ impl Binder<'_> {
     fn rows_in_from(
         &mut self,
         name: &str,
-        mut rows: Vec<Expr>,
+        rows: Vec<Expr>,
         ordinality: bool,
         alias: Option<&TableAlias>,
         left: Option<(&LogicalPlan, &Scope)>,
     ) -> Result<FromItem> {
         let called = alias.map_or(name.to_string(), |alias| fold(&alias.name));
-        if ordinality {
-            rows.push(self.numbers(&rows[0])?);
-        }
         // A function of one column gives it its own name, or the alias's.
         let mut names: Vec<String> = rows.iter().map(|_| called.clone()).collect();
         if ordinality {
-            *names.last_mut().expect("the numbers are a column") = "ordinality".into();
+            names.push("ordinality".into());
         }
         if let Some(alias) = alias {
             if alias.columns.len() > names.len() {
@@ -184,17 +142,38 @@ impl Binder<'_> {
         }
         let depends = rows.iter().any(|row| row.any_column_refs());
         match left {
-            Some((plan, scope)) if depends => self.rows_beside(plan, scope, &called, names, rows),
+            Some((plan, scope)) if depends => self.rows_beside(plan, scope, &called, names, rows, ordinality),
             _ => {
-                let mut items: Vec<Item> =
-                    names.into_iter().zip(rows).map(|(name, expression)| Item { name, expression }).collect();
-                let plan = self.unnest_items(LogicalPlanBuilder::empty(true).build()?, &mut items)?;
-                let items = items.into_iter().map(|item| (item.name, item.expression)).collect();
-                let bound = self.project(plan, items)?;
+                let one_row = LogicalPlanBuilder::empty(true).build()?;
+                let (plan, columns) = self.set_rows(one_row, rows, ordinality)?;
+                let bound = self.project(plan, names.into_iter().zip(columns).collect())?;
                 let (plan, scope) = self.derived(bound, &called)?;
                 Ok(FromItem::Independent(plan, scope))
             }
         }
+    }
+
+    /// The rows of sets beside those of a plan, and their columns; their numbers last, if they are asked for.
+    fn set_rows(
+        &mut self,
+        plan: LogicalPlan,
+        mut rows: Vec<Expr>,
+        ordinality: bool,
+    ) -> Result<(LogicalPlan, Vec<Expr>)> {
+        if ordinality
+            && let [Expr::Unnest(unnest)] = rows.as_slice()
+            && let Some(arguments) = series_arguments(&unnest.expr)
+        {
+            let (plan, value, position) = self.series_rows(plan, arguments)?;
+            return Ok((plan, vec![Expr::Column(value), Expr::Column(position)]));
+        }
+        if ordinality {
+            rows.push(self.numbers(&rows[0])?);
+        }
+        let items = rows.into_iter().map(|expression| Item { name: String::new(), expression });
+        let mut items: Vec<Item> = items.collect();
+        let plan = self.unnest_items(plan, &mut items)?;
+        Ok((plan, items.into_iter().map(|item| item.expression).collect()))
     }
 
     /// The positions of the rows of another set.
@@ -208,8 +187,7 @@ impl Binder<'_> {
             };
         };
         let length = self.scalar("cardinality")?.call(vec![array]);
-        let last = explicit(datafusion::logical_expr::cast(length, DataType::Int64), &SqlType::Int8);
-        Ok(Expr::Unnest(Unnest::new(self.scalar("generate_series")?.call(vec![lit(1_i64), last]))))
+        Ok(Expr::Unnest(Unnest::new(self.series_of(&SqlType::Int8, lit(1_i64), length, lit(1_i64))?)))
     }
 
     /// The left rows, each as often as the function gives rows for it, with these.
@@ -220,17 +198,15 @@ impl Binder<'_> {
         called: &str,
         names: Vec<String>,
         rows: Vec<Expr>,
+        ordinality: bool,
     ) -> Result<FromItem> {
-        let mut items: Vec<Item> =
-            rows.into_iter().map(|expression| Item { name: called.to_string(), expression }).collect();
-        let plan = self.unnest_items(plan.clone(), &mut items)?;
-        let mut computed: Vec<Expr> =
-            plan.schema().iter().filter(|(_, field)| !field.name().starts_with("unnested")).map(Expr::from).collect();
+        let mut computed: Vec<Expr> = plan.schema().iter().map(Expr::from).collect();
+        let (plan, values) = self.set_rows(plan.clone(), rows, ordinality)?;
         let mut scope = left.clone();
         let mut columns = Vec::new();
-        for (name, item) in names.into_iter().zip(items) {
+        for (name, value) in names.into_iter().zip(values) {
             let unique = self.qualifier(&name);
-            computed.push(item.expression.alias(&unique));
+            computed.push(value.alias(&unique));
             columns.push((name, Expr::Column(Column::new_unqualified(unique))));
         }
         let plan = LogicalPlanBuilder::from(plan).project(computed)?.build()?;
@@ -249,40 +225,55 @@ impl Binder<'_> {
             for item in items.iter() {
                 innermost(&item.expression, &mut arrays)?;
             }
-            if arrays.is_empty() {
-                return Ok(plan);
-            }
-            let mut known = Vec::new();
-            let mut computed: Vec<Expr> = plan.schema().iter().map(Expr::from).collect();
-            for array in arrays {
-                let array_type = array.get_type(plan.schema())?;
-                if !matches!(array_type, DataType::List(_) | DataType::LargeList(_)) {
-                    return Err(Error::internal(format!("unnest of {array_type}")));
+            let columns;
+            (plan, columns) = match arrays.as_slice() {
+                [] => return Ok(plan),
+                [array] if series_arguments(array).is_some() => {
+                    let arguments = series_arguments(array).expect("it is a series");
+                    let (plan, value, _) = self.series_rows(plan, arguments)?;
+                    (plan, vec![value])
                 }
-                let column = Column::new_unqualified(self.qualifier("unnested"));
-                computed.push(array.clone().alias(&column.name));
-                known.push((array, column));
-            }
-            let columns = known.iter().map(|(_, column)| column.clone()).collect();
-            plan = LogicalPlanBuilder::from(plan)
-                .project(computed)?
-                .unnest_columns_with_options(columns, UnnestOptions::new().with_preserve_nulls(false))?
-                .build()?;
+                arrays => self.unnest_arrays(plan, arrays)?,
+            };
+            let known: Vec<(Expr, Column)> = arrays.into_iter().zip(columns).collect();
             for item in items.iter_mut() {
-                let expression = std::mem::take(&mut item.expression);
-                item.expression = expression
-                    .transform_up(|expression| match &expression {
-                        Expr::Unnest(unnest) => match known.iter().find(|(array, _)| *array == *unnest.expr) {
-                            Some((_, column)) => Ok(Transformed::yes(Expr::Column(column.clone()))),
-                            None => Ok(Transformed::no(expression)),
-                        },
-                        _ => Ok(Transformed::no(expression)),
-                    })
-                    .data()?;
+                item.expression = with_columns(std::mem::take(&mut item.expression), &known)?;
             }
         }
         Err(Error::new(SqlState::STATEMENT_TOO_COMPLEX, "set-returning functions are nested too deep"))
     }
+
+    /// The rows of a plan, each with the elements of its arrays side by side.
+    fn unnest_arrays(&mut self, plan: LogicalPlan, arrays: &[Expr]) -> Result<(LogicalPlan, Vec<Column>)> {
+        let mut columns = Vec::new();
+        let mut computed: Vec<Expr> = plan.schema().iter().map(Expr::from).collect();
+        for array in arrays {
+            let array_type = array.get_type(plan.schema())?;
+            if !matches!(array_type, DataType::List(_) | DataType::LargeList(_)) {
+                return Err(Error::internal(format!("unnest of {array_type}")));
+            }
+            let column = Column::new_unqualified(self.qualifier("unnested"));
+            computed.push(array.clone().alias(&column.name));
+            columns.push(column);
+        }
+        let plan = LogicalPlanBuilder::from(plan)
+            .project(computed)?
+            .unnest_columns_with_options(columns.clone(), UnnestOptions::new().with_preserve_nulls(false))?
+            .build()?;
+        Ok((plan, columns))
+    }
+}
+
+/// The expression with the columns in the place of the arrays that are unnested.
+fn with_columns(expression: Expr, known: &[(Expr, Column)]) -> Result<Expr> {
+    let replaced = expression.transform_up(|expression| match &expression {
+        Expr::Unnest(unnest) => match known.iter().find(|(array, _)| *array == *unnest.expr) {
+            Some((_, column)) => Ok(Transformed::yes(Expr::Column(column.clone()))),
+            None => Ok(Transformed::no(expression)),
+        },
+        _ => Ok(Transformed::no(expression)),
+    });
+    Ok(replaced.data()?)
 }
 
 /// Adds the arrays that are unnested and hold nothing that is unnested themselves.

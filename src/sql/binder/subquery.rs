@@ -1,14 +1,16 @@
 //! Queries inside expressions.
 
+use std::cmp::Ordering;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use datafusion::common::Spans;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::logical_expr::expr::Exists;
-use datafusion::logical_expr::{Expr, Subquery, lit};
+use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, Exists};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, Subquery, lit};
 use sqlparser::ast::{self, SetExpr};
 
+use super::order::ordered;
 use super::scope::Scope;
 use super::{Binder, Bound};
 use crate::types::{Error, Result, SqlState, SqlType};
@@ -43,13 +45,22 @@ impl Binder<'_> {
     /// `ARRAY(SELECT ..)`: an empty array if there is no row.
     pub(super) fn array_of_subquery(&mut self, query: &ast::Query, scope: &Scope) -> Result<Expr> {
         let bound = self.inner_query(query, scope)?;
-        single_column(&bound)?;
-        let column = &bound.columns[0].column;
-        let element = SqlType::of_field(bound.plan.schema().field(0));
-        let aggregate = self.aggregate_function("array_agg")?;
-        let collected = aggregate.call(vec![Expr::Column(column.clone())]);
-        let plan = datafusion::logical_expr::LogicalPlanBuilder::from(bound.plan)
-            .aggregate(Vec::<Expr>::new(), vec![collected.alias("array")])?
+        check_width(&bound, 1)?;
+        let column = bound.columns[0].column.clone();
+        // array_agg() knows the elements by their Arrow type: text for every kind of text.
+        let element = SqlType::of_arrow(bound.plan.schema().field(0).data_type());
+        // Elements come in the order of the query's rows.
+        let (plan, order_by) = ordered(&bound.plan).unwrap_or((bound.plan, vec![]));
+        let params = AggregateFunctionParams {
+            args: vec![Expr::Column(column)],
+            distinct: false,
+            filter: None,
+            order_by,
+            null_treatment: None,
+        };
+        let collected = AggregateFunction { func: self.aggregate_function("array_agg")?, params };
+        let plan = LogicalPlanBuilder::from(plan)
+            .aggregate(Vec::<Expr>::new(), vec![Expr::AggregateFunction(collected).alias("array")])?
             .build()?;
         let outer_ref_columns = plan.all_out_ref_exprs();
         let subquery =
@@ -59,12 +70,13 @@ impl Binder<'_> {
     }
 }
 
-pub(super) fn single_column(bound: &Bound) -> Result<()> {
-    match bound.columns.len() {
-        1 => Ok(()),
-        0 => Err(Error::new(SqlState::SYNTAX_ERROR, "subquery has too few columns")),
-        _ => Err(Error::new(SqlState::SYNTAX_ERROR, "subquery has too many columns")),
-    }
+pub(super) fn check_width(bound: &Bound, width: usize) -> Result<()> {
+    let few = match bound.columns.len().cmp(&width) {
+        Ordering::Equal => return Ok(()),
+        Ordering::Less => "few",
+        Ordering::Greater => "many",
+    };
+    Err(Error::new(SqlState::SYNTAX_ERROR, format!("subquery has too {few} columns")))
 }
 
 pub(super) fn subquery_of(bound: Bound) -> Subquery {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListArray, MutableArrayData, StringBuilder, make_array};
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 
+use super::cast::words;
 use super::definition::{Call, Function, Gives, Notation, Overload, Parameter};
 use super::value::map2;
 use crate::types::text::TextWriter;
@@ -47,9 +48,9 @@ fn bytes(call: &Call) -> Result<ArrayRef> {
 
 fn written(call: &Call) -> Result<ArrayRef> {
     let style = call.style();
-    let (left, right) = (call.array(0), call.array(1));
-    let first = TextWriter::new(left, &call.types[0], &style)?;
-    let second = TextWriter::new(right, &call.types[1], &style)?;
+    let [(left, left_type), (right, right_type)] = [0, 1].map(|place| as_cast(call.array(place), &call.types[place]));
+    let first = TextWriter::new(&left, &left_type, &style)?;
+    let second = TextWriter::new(&right, &right_type, &style)?;
     let mut builder = StringBuilder::new();
     let mut text = String::new();
     for row in 0..call.rows {
@@ -63,6 +64,14 @@ fn written(call: &Call) -> Result<ArrayRef> {
         builder.append_value(&text);
     }
     Ok(Arc::new(builder.finish()))
+}
+
+/// A column that is written as a cast to text would: booleans are words there.
+fn as_cast(array: &ArrayRef, sql_type: &SqlType) -> (ArrayRef, SqlType) {
+    match sql_type {
+        SqlType::Bool => (words(array.as_boolean()), SqlType::Text),
+        other => (array.clone(), other.clone()),
+    }
 }
 
 /// NULL beside an array adds nothing.

@@ -9,7 +9,7 @@ use super::arithmetic::float::checked;
 use super::arithmetic::numeric::{narrowed, out_of_range, scale_of, to_float, widened};
 use super::arithmetic::{power, remainder};
 use super::definition::{Call, Function, Gives, Kernel, Overload, Parameter};
-use super::value::{Unscaled, map1, map2, map4};
+use super::value::{Input, Output, Unscaled, map1, map2, map4};
 use crate::sql::coerce::Argument;
 use crate::types::SqlType::{self, Float4, Float8, Int2, Int4, Int8, Numeric};
 use crate::types::text::{Digits, POWERS, rescale_wide};
@@ -33,83 +33,61 @@ fn numeric_same(kernel: Kernel) -> Overload {
 }
 
 fn whole_numbers() -> Vec<Function> {
+    let numeric = || Parameter::Is(Numeric(None));
+    let quotient = Overload::new([numeric(), numeric()], Gives::Is(Numeric(Some((38, 0)))), div);
     vec![
-        Function::new(
-            "abs",
-            vec![
-                Overload::of([Int2], Int2, |call| {
-                    map1(call, |x: i16| x.checked_abs().ok_or_else(|| integer_range("smallint")))
-                }),
-                Overload::of([Int4], Int4, |call| {
-                    map1(call, |x: i32| x.checked_abs().ok_or_else(|| integer_range("integer")))
-                }),
-                Overload::of([Int8], Int8, |call| {
-                    map1(call, |x: i64| x.checked_abs().ok_or_else(|| integer_range("bigint")))
-                }),
-                numeric_same(|call| each_numeric(call, |x, _| Ok(absolute(x)))),
-                Overload::of([Float8], Float8, |call| map1(call, |x: f64| Ok(x.abs()))),
-                Overload::of([Float4], Float4, |call| map1(call, |x: f32| Ok(x.abs()))),
-            ],
-        ),
-        Function::new(
-            "sign",
-            vec![
-                Overload::of([Numeric(None)], Numeric(Some((1, 0))), |call| {
-                    each_numeric(call, |x, _| {
-                        Ok(match x {
-                            i256::ZERO => i256::ZERO,
-                            x if x < i256::ZERO => i256::MINUS_ONE,
-                            _ => i256::ONE,
-                        })
-                    })
-                }),
-                Overload::of([Float8], Float8, |call| {
-                    map1(call, |x: f64| Ok(if x == 0.0 || x.is_nan() { x } else { x.signum() }))
-                }),
-            ],
-        )
-        .infallible(),
+        absolutes(),
+        signs(),
         Function::new("mod", remainder()),
         Function::new(
             "gcd",
             vec![
-                Overload::of([Int4, Int4], Int4, |call| {
-                    map2(call, |a: i32, b: i32| {
-                        i32::try_from(gcd(a.into(), b.into())).map_err(|_| integer_range("integer"))
-                    })
-                }),
-                Overload::of([Int8, Int8], Int8, |call| {
-                    map2(call, |a: i64, b: i64| {
-                        i64::try_from(gcd(a.into(), b.into())).map_err(|_| integer_range("bigint"))
-                    })
-                }),
+                Overload::of([Int4, Int4], Int4, |call| of_integers::<i32>(call, gcd, "integer")),
+                Overload::of([Int8, Int8], Int8, |call| of_integers::<i64>(call, gcd, "bigint")),
             ],
         ),
         Function::new(
             "lcm",
             vec![
-                Overload::of([Int4, Int4], Int4, |call| {
-                    map2(call, |a: i32, b: i32| {
-                        i32::try_from(lcm(a.into(), b.into())).map_err(|_| integer_range("integer"))
-                    })
-                }),
-                Overload::of([Int8, Int8], Int8, |call| {
-                    map2(call, |a: i64, b: i64| {
-                        i64::try_from(lcm(a.into(), b.into())).map_err(|_| integer_range("bigint"))
-                    })
-                }),
+                Overload::of([Int4, Int4], Int4, |call| of_integers::<i32>(call, lcm, "integer")),
+                Overload::of([Int8, Int8], Int8, |call| of_integers::<i64>(call, lcm, "bigint")),
             ],
         ),
         Function::new("factorial", vec![Overload::of([Int8], Numeric(Some((38, 0))), |call| map1(call, factorial))]),
-        Function::new(
-            "div",
-            vec![Overload::new(
-                [Parameter::Is(Numeric(None)), Parameter::Is(Numeric(None))],
-                Gives::Is(Numeric(Some((38, 0)))),
-                div,
-            )],
-        ),
+        Function::new("div", vec![quotient]),
     ]
+}
+
+fn absolutes() -> Function {
+    let overloads = vec![
+        Overload::of([Int2], Int2, |call| {
+            map1(call, |x: i16| x.checked_abs().ok_or_else(|| integer_range("smallint")))
+        }),
+        Overload::of([Int4], Int4, |call| map1(call, |x: i32| x.checked_abs().ok_or_else(|| integer_range("integer")))),
+        Overload::of([Int8], Int8, |call| map1(call, |x: i64| x.checked_abs().ok_or_else(|| integer_range("bigint")))),
+        numeric_same(|call| each_numeric(call, |x, _| Ok(absolute(x)))),
+        Overload::of([Float8], Float8, |call| map1(call, |x: f64| Ok(x.abs()))),
+        Overload::of([Float4], Float4, |call| map1(call, |x: f32| Ok(x.abs()))),
+    ];
+    Function::new("abs", overloads)
+}
+
+fn signs() -> Function {
+    let overloads = vec![
+        Overload::of([Numeric(None)], Numeric(Some((1, 0))), |call| each_numeric(call, |x, _| Ok(x.signum()))),
+        Overload::of([Float8], Float8, |call| {
+            map1(call, |x: f64| Ok(if x == 0.0 || x.is_nan() { x } else { x.signum() }))
+        }),
+    ];
+    Function::new("sign", overloads).infallible()
+}
+
+/// A function of two integers, in a type that holds all its results; 22003 names the type of a result that does not fit.
+fn of_integers<T>(call: &Call, f: fn(i128, i128) -> i128, name: &str) -> Result<ArrayRef>
+where
+    T: for<'a> Input<'a> + Output + Into<i128> + TryFrom<i128>,
+{
+    map2(call, |a: T, b: T| T::try_from(f(a.into(), b.into())).map_err(|_| integer_range(name)))
 }
 
 fn integer_range(name: &str) -> Error {

@@ -19,6 +19,7 @@ mod math;
 mod number_pattern;
 mod operator;
 mod pattern;
+pub mod series;
 mod text;
 mod value;
 
@@ -40,6 +41,7 @@ const FAMILIES: &[fn() -> Vec<Function>] = &[
     clock::functions,
     text::functions,
     catalog::functions,
+    series::functions,
 ];
 
 /// Every function that a query may name, by its name in lower case.

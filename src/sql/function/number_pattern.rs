@@ -166,7 +166,9 @@ fn written(text: &str, layout: &Layout) -> Result<String> {
 fn digits_in_places(whole: &str, fraction: &str, layout: &Layout) -> String {
     let places = layout.whole.len();
     let first_zero = layout.whole.iter().position(|place| place.zero).unwrap_or(places);
-    let start = (places - whole.len()).min(first_zero);
+    // Without a fraction zero is a digit, not a blank.
+    let shown = whole.len().max(usize::from(layout.fraction.is_empty())).min(places);
+    let start = (places - shown).min(first_zero);
     let mut body = String::new();
     for (at, place) in layout.whole.iter().enumerate() {
         if at < start {
@@ -182,7 +184,8 @@ fn digits_in_places(whole: &str, fraction: &str, layout: &Layout) -> String {
         let digit = if from_end <= whole.len() { &whole[whole.len() - from_end..][..1] } else { "0" };
         body.push_str(digit);
     }
-    if layout.has_point {
+    // PostgreSQL writes no point without places behind it.
+    if !layout.fraction.is_empty() {
         body.push('.');
         let kept = match layout.fill {
             true => {

@@ -18,7 +18,7 @@ mod tests;
 
 use datafusion::logical_expr::{Distinct, LogicalPlan};
 
-use super::optimizer::Repeat;
+use super::optimizer::{Repeat, Series};
 use crate::dataflow::plan::Plan;
 use crate::types::Result;
 
@@ -53,13 +53,17 @@ pub fn lower(plan: &LogicalPlan) -> Result<Plan> {
         LogicalPlan::Values(values) => leaf::values(values),
         LogicalPlan::SubqueryAlias(alias) => lower(&alias.input),
         LogicalPlan::Repartition(repartition) => lower(&repartition.input),
-        LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<Repeat>() {
-            Some(repeat) => {
-                let schema = plan.schema().inner().clone();
-                Ok(Plan::Repeat { input: lower(&repeat.input)?.into(), count: repeat.count(), schema })
+        LogicalPlan::Extension(extension) => {
+            let node = extension.node.as_any();
+            let schema = plan.schema().inner().clone();
+            if let Some(repeat) = node.downcast_ref::<Repeat>() {
+                return Ok(Plan::Repeat { input: lower(&repeat.input)?.into(), count: repeat.count(), schema });
             }
-            None => Err(refusal::of_plan(plan)),
-        },
+            match node.downcast_ref::<Series>().map(|series| leaf::series(series, schema)) {
+                Some(series) => series,
+                None => Err(refusal::of_plan(plan)),
+            }
+        }
         other => Err(refusal::of_plan(other)),
     }
 }

@@ -27,6 +27,11 @@ pub fn of_table_function(name: &str) -> Error {
     in_view(&format!("{name}()"))
 }
 
+/// generate_series() over columns, over a time zone's days, or too long.
+pub fn of_series() -> Error {
+    in_view("generate_series() of anything but constants that make a short series")
+}
+
 pub fn of_system_relation(schema: &str, name: &str) -> Error {
     Error::unsupported(format!("{schema}.{name} can't be read in a materialized view"))
         .with_detail("System relations are made up when they are read and tell nobody when they change.")

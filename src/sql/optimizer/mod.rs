@@ -5,6 +5,7 @@
 //! rules then change the shape and never the meaning. DataFusion's own lists change between versions; ours changes
 //! only here.
 
+mod aggregate_order;
 mod cardinality;
 mod distinct_counts;
 mod domain;
@@ -13,6 +14,7 @@ mod grouping;
 mod limits;
 mod names;
 mod repeat;
+mod series;
 mod sets;
 mod single_row;
 mod subquery;
@@ -54,6 +56,7 @@ use crate::types::Result;
 pub use cardinality::at_most_one_row;
 pub use floats::canonical_float;
 pub use repeat::{Repeat, RepeatExec};
+pub use series::{Rows as SeriesRows, Series, SeriesExec};
 
 type Analyzing = Arc<dyn AnalyzerRule + Send + Sync>;
 type Optimizing = Arc<dyn OptimizerRule + Send + Sync>;
@@ -75,6 +78,7 @@ fn analyzer_rules() -> Vec<Analyzing> {
         Arc::new(floats::CanonicalFloats),
         // After the floats, whose canonical values may tie where the values themselves do not.
         Arc::new(ties::BreakTies),
+        Arc::new(aggregate_order::OrderAggregates),
     ];
     before.into_iter().chain(coerce::rules()).chain(after).collect()
 }

@@ -19,6 +19,7 @@ use datafusion::optimizer::analyzer::AnalyzerRule;
 
 use super::cardinality::at_most_one_row;
 use super::names::{ascending, columns, named_as};
+use super::series::as_series;
 
 #[derive(Debug)]
 pub struct BreakTies;
@@ -68,6 +69,9 @@ fn order_limited(limit: Limit) -> DataFusionResult<LogicalPlan> {
 
 /// The plan with its order made total, where it has one; with an order by all columns where it has none.
 fn order_totally(plan: LogicalPlan) -> DataFusionResult<LogicalPlan> {
+    if let Some(position) = series_order(&plan) {
+        return Ok(LogicalPlan::Sort(Sort { expr: vec![ascending(position)], input: Arc::new(plan), fetch: None }));
+    }
     match plan {
         LogicalPlan::Sort(Sort { expr, input, fetch }) => {
             let expr = with_ties(expr, columns(input.schema()));
@@ -89,12 +93,16 @@ fn is_ordered(plan: &LogicalPlan) -> bool {
         LogicalPlan::Projection(projection) => is_ordered(&projection.input),
         LogicalPlan::SubqueryAlias(alias) => is_ordered(&alias.input),
         LogicalPlan::Limit(limit) => is_ordered(&limit.input),
-        _ => false,
+        plan => series_order(plan).is_some(),
     }
 }
 
+fn series_order(plan: &LogicalPlan) -> Option<Expr> {
+    as_series(plan)?.order()
+}
+
 /// The sort keys, then every column that is not one of them.
-fn with_ties(mut keys: Vec<SortExpr>, columns: Vec<Expr>) -> Vec<SortExpr> {
+pub(super) fn with_ties(mut keys: Vec<SortExpr>, columns: Vec<Expr>) -> Vec<SortExpr> {
     let missing: Vec<_> = columns.into_iter().filter(|column| keys.iter().all(|key| key.expr != *column)).collect();
     keys.extend(missing.into_iter().map(ascending));
     keys

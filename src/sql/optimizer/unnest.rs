@@ -25,6 +25,7 @@ use datafusion::logical_expr::{
 use super::domain::{Domain, same};
 use super::names::{Names, columns, named_as};
 use super::repeat::Repeat;
+use super::series::Series;
 use crate::types::Error;
 
 /// A plan without outer references: the columns that it had, then the domain's.
@@ -84,18 +85,7 @@ pub fn unnest(plan: LogicalPlan, domain: &Domain) -> DataFusionResult<Unnested> 
             Ok(Unnested::complete(LogicalPlan::Union(Union::try_new(inputs)?)))
         }
         LogicalPlan::Subquery(subquery) => unnest(Arc::unwrap_or_clone(subquery.subquery), domain),
-        LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<Repeat>() {
-            Some(repeat) => {
-                let mut original = columns(repeat.input.schema());
-                let copies = original.pop();
-                let below = unnest_completely(repeat.input.as_ref().clone(), domain)?;
-                let ordered = original.into_iter().chain(domain.expressions()).chain(copies);
-                let input = LogicalPlanBuilder::from(below.plan).project(ordered)?.build()?;
-                let node = Arc::new(Repeat::try_new(input)?);
-                Ok(Unnested::complete(LogicalPlan::Extension(Extension { node })))
-            }
-            None => Err(unsupported(extension.node.name())),
-        },
+        LogicalPlan::Extension(extension) => own_node(&extension, domain),
         LogicalPlan::Values(_) => Err(unsupported("VALUES")),
         LogicalPlan::Unnest(_) => Err(unsupported("unnest()")),
         LogicalPlan::RecursiveQuery(_) => Err(unsupported("WITH RECURSIVE")),
@@ -145,6 +135,31 @@ impl Unnested {
     fn complete(plan: LogicalPlan) -> Self {
         Unnested { plan, by_equality: false, missing: None }
     }
+}
+
+/// Nodes that take their last columns: the domain's come before them.
+fn own_node(extension: &Extension, domain: &Domain) -> DataFusionResult<Unnested> {
+    let node = extension.node.as_any();
+    let before_last = |input: &LogicalPlan, taken: usize| {
+        let mut original = columns(input.schema());
+        let last = original.split_off(original.len() - taken);
+        let below = unnest_completely(input.clone(), domain)?;
+        let ordered = original.into_iter().chain(domain.expressions()).chain(last);
+        LogicalPlanBuilder::from(below.plan).project(ordered)?.build()
+    };
+    if let Some(repeat) = node.downcast_ref::<Repeat>() {
+        let node = Arc::new(Repeat::try_new(before_last(&repeat.input, 1)?)?);
+        return Ok(Unnested::complete(LogicalPlan::Extension(Extension { node })));
+    }
+    let Some(series) = node.downcast_ref::<Series>() else {
+        return Err(unsupported(extension.node.name()));
+    };
+    let original = columns(extension.node.schema());
+    let taken = series.input.schema().fields().len() - series.kept();
+    let node = Arc::new(series.over(before_last(&series.input, taken)?)?);
+    let behind = original.into_iter().chain(domain.expressions());
+    let plan = LogicalPlanBuilder::from(LogicalPlan::Extension(Extension { node })).project(behind)?.build()?;
+    Ok(Unnested::complete(plan))
 }
 
 fn project(projection: Projection, domain: &Domain) -> DataFusionResult<Unnested> {

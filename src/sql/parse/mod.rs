@@ -22,7 +22,7 @@ use source_text::SourceText;
 use sqlparser::ast;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::statement::{Command, Name, Statement};
+use super::statement::{Command, Modification, Name, Statement};
 use crate::types::{Error, Result, SqlState};
 
 /// The statements of a string; empty ones are left out. A syntax error anywhere is an error of the whole.
@@ -116,26 +116,30 @@ fn command(cursor: &mut Cursor) -> Result<Command> {
 
 /// WITH before a query, or before an INSERT, UPDATE or DELETE (which sqlparser hides inside a query).
 fn with(cursor: &mut Cursor) -> Result<Command> {
-    let query = cursor.query()?;
-    let kind = match query.body.as_ref() {
-        ast::SetExpr::Insert(_) => "INSERT",
-        ast::SetExpr::Update(_) => "UPDATE",
-        ast::SetExpr::Delete(_) => "DELETE",
-        _ => return Ok(Command::Query(query)),
-    };
-    Err(Error::unsupported(format!("WITH before {kind} is not supported"))
-        .with_hint("Put the WITH clause into the query of the statement.")
-        .at(1))
+    let mut query = cursor.query()?;
+    match *query.body {
+        ast::SetExpr::Insert(statement) | ast::SetExpr::Update(statement) | ast::SetExpr::Delete(statement) => {
+            modification_of(query.with, statement)
+        }
+        body => {
+            query.body = Box::new(body);
+            Ok(Command::Query(query))
+        }
+    }
 }
 
 fn modification(cursor: &mut Cursor) -> Result<Command> {
     let start = cursor.position();
-    match cursor.statement()? {
-        ast::Statement::Insert(insert) => Ok(Command::Insert(Box::new(insert))),
-        ast::Statement::Update(update) => Ok(Command::Update(Box::new(update))),
-        ast::Statement::Delete(delete) => Ok(Command::Delete(Box::new(delete))),
-        _ => Err(Error::new(SqlState::SYNTAX_ERROR, "syntax error").at(start)),
-    }
+    modification_of(None, cursor.statement()?).map_err(|error| error.at(start))
+}
+
+fn modification_of(with: Option<ast::With>, statement: ast::Statement) -> Result<Command> {
+    Ok(match statement {
+        ast::Statement::Insert(statement) => Command::Insert(Box::new(Modification { with, statement })),
+        ast::Statement::Update(statement) => Command::Update(Box::new(Modification { with, statement })),
+        ast::Statement::Delete(statement) => Command::Delete(Box::new(Modification { with, statement })),
+        _ => return Err(Error::new(SqlState::SYNTAX_ERROR, "syntax error")),
+    })
 }
 
 fn truncate(cursor: &mut Cursor) -> Result<Command> {

@@ -5,7 +5,7 @@
 
 pub mod float;
 mod integer;
-mod moment;
+pub mod moment;
 pub mod numeric;
 mod span;
 

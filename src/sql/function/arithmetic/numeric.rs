@@ -65,9 +65,9 @@ pub fn quotient_type(arguments: &[Argument]) -> Result<SqlType> {
 }
 
 /// How one operator computes: in 128 bits if it can, else in 256. None: it does not fit.
-struct Operation {
-    narrow: fn(i128, i128, Scales) -> Option<i128>,
-    wide: fn(i256, i256, Scales) -> Option<i256>,
+struct Operation<N, W> {
+    narrow: N,
+    wide: W,
     divides: bool,
 }
 
@@ -79,27 +79,36 @@ struct Scales {
 }
 
 pub fn add(call: &Call) -> Result<ArrayRef> {
-    let operation = Operation {
-        narrow: |a, b, s| rescale(a, s.left, s.result)?.checked_add(rescale(b, s.right, s.result)?),
-        wide: |a, b, s| rescale_wide(a, s.left, s.result)?.checked_add(rescale_wide(b, s.right, s.result)?),
-        divides: false,
-    };
-    run(call, &operation)
+    aligned(call, i128::checked_add, i256::checked_add, false)
 }
 
 pub fn subtract(call: &Call) -> Result<ArrayRef> {
+    aligned(call, i128::checked_sub, i256::checked_sub, false)
+}
+
+pub fn remainder(call: &Call) -> Result<ArrayRef> {
+    aligned(call, i128::checked_rem, i256::checked_rem, true)
+}
+
+/// Both operands are brought to the scale of the result first.
+fn aligned(
+    call: &Call,
+    narrow: impl Fn(i128, i128) -> Option<i128>,
+    wide: impl Fn(i256, i256) -> Option<i256>,
+    divides: bool,
+) -> Result<ArrayRef> {
     let operation = Operation {
-        narrow: |a, b, s| rescale(a, s.left, s.result)?.checked_sub(rescale(b, s.right, s.result)?),
-        wide: |a, b, s| rescale_wide(a, s.left, s.result)?.checked_sub(rescale_wide(b, s.right, s.result)?),
-        divides: false,
+        narrow: |a, b, s: Scales| narrow(rescale(a, s.left, s.result)?, rescale(b, s.right, s.result)?),
+        wide: |a, b, s: Scales| wide(rescale_wide(a, s.left, s.result)?, rescale_wide(b, s.right, s.result)?),
+        divides,
     };
     run(call, &operation)
 }
 
 pub fn multiply(call: &Call) -> Result<ArrayRef> {
     let operation = Operation {
-        narrow: |a, b, s| rescale(a.checked_mul(b)?, s.left + s.right, s.result),
-        wide: |a, b, s| rescale_wide(a.checked_mul(b)?, s.left + s.right, s.result),
+        narrow: |a: i128, b, s: Scales| rescale(a.checked_mul(b)?, s.left + s.right, s.result),
+        wide: |a: i256, b, s: Scales| rescale_wide(a.checked_mul(b)?, s.left + s.right, s.result),
         divides: false,
     };
     run(call, &operation)
@@ -107,26 +116,17 @@ pub fn multiply(call: &Call) -> Result<ArrayRef> {
 
 pub fn divide(call: &Call) -> Result<ArrayRef> {
     let operation = Operation {
-        narrow: |a, b, s| {
+        narrow: |a: i128, b, s: Scales| {
             let power = POWERS.get(usize::try_from(s.result + s.right - s.left).ok()?)?;
             Some(round_half_away(a.checked_mul(*power)?, b))
         },
-        wide: |a, b, s| {
+        wide: |a: i256, b: i256, s: Scales| {
             let power = i256::from_i128(10).checked_pow(u32::try_from(s.result + s.right - s.left).ok()?)?;
             let numerator = a.checked_mul(power)?;
             let (numerator, denominator) =
                 if b < i256::ZERO { (numerator.wrapping_neg(), b.wrapping_neg()) } else { (numerator, b) };
             Some(round_wide_half_away(numerator, denominator))
         },
-        divides: true,
-    };
-    run(call, &operation)
-}
-
-pub fn remainder(call: &Call) -> Result<ArrayRef> {
-    let operation = Operation {
-        narrow: |a, b, s| rescale(a, s.left, s.result)?.checked_rem(rescale(b, s.right, s.result)?),
-        wide: |a, b, s| rescale_wide(a, s.left, s.result)?.checked_rem(rescale_wide(b, s.right, s.result)?),
         divides: true,
     };
     run(call, &operation)
@@ -150,50 +150,59 @@ pub fn scale_of(data_type: &DataType) -> i8 {
     }
 }
 
-fn run(call: &Call, operation: &Operation) -> Result<ArrayRef> {
+fn run(
+    call: &Call,
+    operation: &Operation<impl Fn(i128, i128, Scales) -> Option<i128>, impl Fn(i256, i256, Scales) -> Option<i256>>,
+) -> Result<ArrayRef> {
     let (left, right) = (call.array(0), call.array(1));
     let scales =
         Scales { left: scale_of(left.data_type()), right: scale_of(right.data_type()), result: scale_of(call.result) };
     match (left.data_type(), right.data_type(), call.result) {
         (DataType::Decimal128(..), DataType::Decimal128(..), DataType::Decimal128(precision, _)) => {
-            let limit = POWERS[usize::from(*precision)];
+            let limit = POWERS[usize::from(*precision)].unsigned_abs();
             let pairs = left.as_primitive::<Decimal128Type>().iter().zip(right.as_primitive::<Decimal128Type>());
-            let rows = pairs.map(|(a, b)| match (a, b) {
-                (Some(a), Some(b)) => narrow(a, b, scales, operation, limit).map(Some),
-                _ => Ok(None),
-            });
+            let rows = pairs.map(|pair| both(pair, |a, b| operation.narrow(a, b, scales, limit)));
             let values = rows.collect::<Result<Decimal128Array>>()?;
             Ok(Arc::new(values.with_data_type(call.result.clone())))
         }
         _ => {
             let (left, right) = (widened(left), widened(right));
             let limit = i256::from_i128(10).checked_pow(76).expect("76 digits fit 256 bits");
-            let rows = left.iter().zip(&right).map(|(a, b)| match (a, b) {
-                (Some(a), Some(b)) => wide(a, b, scales, operation, limit).map(Some),
-                _ => Ok(None),
-            });
+            let pairs = left.iter().zip(&right);
+            let rows = pairs.map(|pair| both(pair, |a, b| operation.wide(a, b, scales, limit)));
             narrowed(rows.collect::<Result<Decimal256Array>>()?, call.result)
         }
     }
 }
 
-fn narrow(a: i128, b: i128, scales: Scales, operation: &Operation, limit: i128) -> Result<i128> {
-    if operation.divides && b == 0 {
-        return Err(division_by_zero());
+impl<N, W> Operation<N, W>
+where
+    N: Fn(i128, i128, Scales) -> Option<i128>,
+    W: Fn(i256, i256, Scales) -> Option<i256>,
+{
+    fn narrow(&self, a: i128, b: i128, scales: Scales, limit: u128) -> Result<i128> {
+        if self.divides && b == 0 {
+            return Err(division_by_zero());
+        }
+        let value = match (self.narrow)(a, b, scales) {
+            Some(value) => Some(value),
+            None => (self.wide)(i256::from_i128(a), i256::from_i128(b), scales).and_then(i256::to_i128),
+        };
+        value.filter(|value| value.unsigned_abs() < limit).ok_or_else(out_of_range)
     }
-    let value = match (operation.narrow)(a, b, scales) {
-        Some(value) => Some(value),
-        None => (operation.wide)(i256::from_i128(a), i256::from_i128(b), scales).and_then(i256::to_i128),
-    };
-    value.filter(|value| value.unsigned_abs() < limit.unsigned_abs()).ok_or_else(out_of_range)
+
+    fn wide(&self, a: i256, b: i256, scales: Scales, limit: i256) -> Result<i256> {
+        if self.divides && b == i256::ZERO {
+            return Err(division_by_zero());
+        }
+        let value = (self.wide)(a, b, scales).filter(|value| *value < limit && *value > limit.wrapping_neg());
+        value.ok_or_else(out_of_range)
+    }
 }
 
-fn wide(a: i256, b: i256, scales: Scales, operation: &Operation, limit: i256) -> Result<i256> {
-    if operation.divides && b == i256::ZERO {
-        return Err(division_by_zero());
-    }
-    let value = (operation.wide)(a, b, scales).filter(|value| *value < limit && *value > limit.wrapping_neg());
-    value.ok_or_else(out_of_range)
+/// NULL if either is.
+fn both<T>((a, b): (Option<T>, Option<T>), f: impl FnOnce(T, T) -> Result<T>) -> Result<Option<T>> {
+    a.zip(b).map(|(a, b)| f(a, b)).transpose()
 }
 
 /// A decimal column of either width in 256 bits.
@@ -229,10 +238,8 @@ pub fn to_float(value: i128, scale: i8) -> f64 {
 pub fn power(call: &Call) -> Result<ArrayRef> {
     let (bases, exponents) = (widened(call.array(0)), widened(call.array(1)));
     let (base_scale, exponent_scale) = (scale_of(call.array(0).data_type()), scale_of(call.array(1).data_type()));
-    let rows = bases.iter().zip(&exponents).map(|(base, exponent)| match (base, exponent) {
-        (Some(base), Some(exponent)) => power_of_one(base, base_scale, exponent, exponent_scale).map(Some),
-        _ => Ok(None),
-    });
+    let power = |base, exponent| power_of_one(base, base_scale, exponent, exponent_scale);
+    let rows = bases.iter().zip(&exponents).map(|pair| both(pair, power));
     narrowed(rows.collect::<Result<Decimal256Array>>()?, call.result)
 }
 

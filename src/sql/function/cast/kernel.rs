@@ -71,7 +71,7 @@ fn unpadded(array: &ArrayRef, from: &SqlType) -> ArrayRef {
     Arc::new(trimmed.collect::<StringArray>())
 }
 
-fn words(array: &BooleanArray) -> ArrayRef {
+pub fn words(array: &BooleanArray) -> ArrayRef {
     let word = |value| if value { "true" } else { "false" };
     Arc::new(array.iter().map(|value| value.map(word)).collect::<StringArray>())
 }

@@ -18,7 +18,7 @@ use super::definition::style_of;
 use crate::sql::coerce::conversion::{Category, category};
 use crate::types::SqlType;
 
-pub use kernel::cast_array;
+pub use kernel::{cast_array, words};
 pub use number::float_to_numeric;
 
 /// What a cast does with text that is too long.

@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Decimal256Array};
+use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::compute::kernels::numeric as kernels;
 use datafusion::arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, i256};
 
@@ -107,11 +108,19 @@ fn aligned(
 
 pub fn multiply(call: &Call) -> Result<ArrayRef> {
     let operation = Operation {
-        narrow: |a: i128, b, s: Scales| rescale(a.checked_mul(b)?, s.left + s.right, s.result),
+        narrow: |a: i128, b: i128, s: Scales| rescale(product(a, b)?, s.left + s.right, s.result),
         wide: |a: i256, b, s: Scales| rescale_wide(a.checked_mul(b)?, s.left + s.right, s.result),
         divides: false,
     };
     run(call, &operation)
+}
+
+/// Most values fit 64 bits, and their products 128: checking costs more than multiplying.
+fn product(a: i128, b: i128) -> Option<i128> {
+    match (i64::try_from(a), i64::try_from(b)) {
+        (Ok(a), Ok(b)) => Some(i128::from(a) * i128::from(b)),
+        _ => a.checked_mul(b),
+    }
 }
 
 pub fn divide(call: &Call) -> Result<ArrayRef> {
@@ -160,9 +169,14 @@ fn run(
     match (left.data_type(), right.data_type(), call.result) {
         (DataType::Decimal128(..), DataType::Decimal128(..), DataType::Decimal128(precision, _)) => {
             let limit = POWERS[usize::from(*precision)].unsigned_abs();
-            let pairs = left.as_primitive::<Decimal128Type>().iter().zip(right.as_primitive::<Decimal128Type>());
-            let rows = pairs.map(|pair| both(pair, |a, b| operation.narrow(a, b, scales, limit)));
-            let values = rows.collect::<Result<Decimal128Array>>()?;
+            let nulls = NullBuffer::union(left.nulls(), right.nulls());
+            let (left, right) = (left.as_primitive::<Decimal128Type>(), right.as_primitive::<Decimal128Type>());
+            let pairs = left.values().iter().zip(right.values()).enumerate();
+            let rows = pairs.map(|(row, (&a, &b))| match &nulls {
+                Some(nulls) if nulls.is_null(row) => Ok(0),
+                _ => operation.narrow(a, b, scales, limit),
+            });
+            let values = Decimal128Array::new(rows.collect::<Result<Vec<_>>>()?.into(), nulls.clone());
             Ok(Arc::new(values.with_data_type(call.result.clone())))
         }
         _ => {

@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 
 use arrow::datatypes::SchemaRef;
-use differential_dataflow::trace::ExertionLogic;
 use timely::WorkerConfig;
 use timely::communication::{Config as Communication, WorkerGuards};
 use timely::execute::Config;
@@ -28,7 +27,7 @@ use super::worker;
 use crate::types::{Delta, Error, ObjectId, Result, Stamps, Time};
 
 /// Rows that a worker merges per step when nothing else is to do.
-const IDLE_MERGE_ROWS: usize = 65_536;
+const IDLE_MERGE_ROWS: isize = 65_536;
 
 /// How the workers are set up.
 #[derive(Clone, Debug)]
@@ -152,15 +151,8 @@ impl Runtime {
             workers => Communication::Process(workers),
         };
         let mut config = WorkerConfig::default();
-        let layers: usize = std::env::var("MR_LAYERS").ok().and_then(|l| l.parse().ok()).unwrap_or(1);
-        config.set::<ExertionLogic>(
-            "differential/default_exert_logic".to_string(),
-            Arc::new(move |layers_now| {
-                let unfinished = layers_now.iter().any(|(_, count, _)| *count > 1);
-                let filled = layers_now.iter().filter(|(_, _, len)| *len > 0).count();
-                (unfinished || filled > layers).then_some(IDLE_MERGE_ROWS)
-            }),
-        );
+        let merging = differential_dataflow::Config::default().idle_merge_effort(Some(IDLE_MERGE_ROWS));
+        differential_dataflow::configure(&mut config, &merging);
         let guards = timely::execute(Config { communication, worker: config }, run);
         let guards = guards.map_err(|error| Error::internal(format!("the workers could not be started: {error}")))?;
         let threads = guards.guards().iter().map(|guard| guard.thread().clone());

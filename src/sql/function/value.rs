@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, PrimitiveArray, StringArray,
 };
+use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
     IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
@@ -13,9 +14,16 @@ use datafusion::arrow::datatypes::{
 use super::definition::Call;
 use crate::types::Result;
 
-/// A value as it is read from a column.
+/// A value as it is read from a column, whose type is found out once.
 pub trait Input<'a>: Sized {
-    fn read(array: &'a dyn Array, row: usize) -> Self;
+    type Column: Copy;
+    fn typed(array: &'a dyn Array) -> Self::Column;
+    fn read(column: Self::Column, row: usize) -> Self;
+
+    /// One value alone.
+    fn of(array: &'a dyn Array, row: usize) -> Self {
+        Self::read(Self::typed(array), row)
+    }
 }
 
 /// A value as it is written to a column; an Option may be NULL.
@@ -40,20 +48,38 @@ pub struct Time(pub i64);
 pub struct Unscaled(pub i128);
 
 impl<'a> Input<'a> for &'a str {
-    fn read(array: &'a dyn Array, row: usize) -> Self {
-        array.as_string::<i32>().value(row)
+    type Column = &'a StringArray;
+
+    fn typed(array: &'a dyn Array) -> Self::Column {
+        array.as_string::<i32>()
+    }
+
+    fn read(column: Self::Column, row: usize) -> Self {
+        column.value(row)
     }
 }
 
 impl<'a> Input<'a> for &'a [u8] {
-    fn read(array: &'a dyn Array, row: usize) -> Self {
-        array.as_binary::<i32>().value(row)
+    type Column = &'a BinaryArray;
+
+    fn typed(array: &'a dyn Array) -> Self::Column {
+        array.as_binary::<i32>()
+    }
+
+    fn read(column: Self::Column, row: usize) -> Self {
+        column.value(row)
     }
 }
 
-impl Input<'_> for bool {
-    fn read(array: &dyn Array, row: usize) -> Self {
-        array.as_boolean().value(row)
+impl<'a> Input<'a> for bool {
+    type Column = &'a BooleanArray;
+
+    fn typed(array: &'a dyn Array) -> Self::Column {
+        array.as_boolean()
+    }
+
+    fn read(column: Self::Column, row: usize) -> Self {
+        column.value(row)
     }
 }
 
@@ -91,9 +117,15 @@ fn primitives<T: ArrowPrimitiveType>(
 
 macro_rules! primitive_values {
     ($($value:ty, $arrow:ty, $wrap:expr, $unwrap:expr;)*) => {$(
-        impl Input<'_> for $value {
-            fn read(array: &dyn Array, row: usize) -> Self {
-                $wrap(array.as_primitive::<$arrow>().value(row))
+        impl<'a> Input<'a> for $value {
+            type Column = &'a PrimitiveArray<$arrow>;
+
+            fn typed(array: &'a dyn Array) -> Self::Column {
+                array.as_primitive::<$arrow>()
+            }
+
+            fn read(column: Self::Column, row: usize) -> Self {
+                $wrap(column.value(row))
             }
         }
         impl Output for $value {
@@ -138,16 +170,19 @@ impl<T: Output> Maybe for Option<T> {
 }
 
 fn rows<R: Maybe>(call: &Call, places: usize, value: impl Fn(usize) -> Result<R>) -> Result<ArrayRef> {
-    let valid = |row: usize| (0..places).all(|place| call.array(place).is_valid(row));
-    let values = (0..call.rows).map(|row| match valid(row) {
-        true => Ok(value(row)?.maybe()),
-        false => Ok(None),
-    });
-    Ok(R::Value::column(values.collect::<Result<Vec<_>>>()?, call.result))
+    let nulls = NullBuffer::union_many((0..places).map(|place| call.array(place).nulls()));
+    let mut values = Vec::with_capacity(call.rows);
+    for row in 0..call.rows {
+        values.push(match &nulls {
+            Some(nulls) if nulls.is_null(row) => None,
+            _ => value(row)?.maybe(),
+        });
+    }
+    Ok(R::Value::column(values, call.result))
 }
 
 pub fn map1<'a, A: Input<'a>, R: Maybe>(call: &'a Call, f: impl Fn(A) -> Result<R>) -> Result<ArrayRef> {
-    let a = call.array(0);
+    let a = A::typed(call.array(0));
     rows(call, 1, |row| f(A::read(a, row)))
 }
 
@@ -157,7 +192,7 @@ where
     B: Input<'a>,
     R: Maybe,
 {
-    let (a, b) = (call.array(0), call.array(1));
+    let (a, b) = (A::typed(call.array(0)), B::typed(call.array(1)));
     rows(call, 2, |row| f(A::read(a, row), B::read(b, row)))
 }
 
@@ -168,7 +203,7 @@ where
     C: Input<'a>,
     R: Maybe,
 {
-    let (a, b, c) = (call.array(0), call.array(1), call.array(2));
+    let (a, b, c) = (A::typed(call.array(0)), B::typed(call.array(1)), C::typed(call.array(2)));
     rows(call, 3, |row| f(A::read(a, row), B::read(b, row), C::read(c, row)))
 }
 
@@ -180,6 +215,7 @@ where
     D: Input<'a>,
     R: Maybe,
 {
-    let (a, b, c, d) = (call.array(0), call.array(1), call.array(2), call.array(3));
+    let (a, b) = (A::typed(call.array(0)), B::typed(call.array(1)));
+    let (c, d) = (C::typed(call.array(2)), D::typed(call.array(3)));
     rows(call, 4, |row| f(A::read(a, row), B::read(b, row), C::read(c, row), D::read(d, row)))
 }

@@ -171,12 +171,14 @@ fn run(
             let limit = POWERS[usize::from(*precision)].unsigned_abs();
             let nulls = NullBuffer::union(left.nulls(), right.nulls());
             let (left, right) = (left.as_primitive::<Decimal128Type>(), right.as_primitive::<Decimal128Type>());
-            let pairs = left.values().iter().zip(right.values()).enumerate();
-            let rows = pairs.map(|(row, (&a, &b))| match &nulls {
-                Some(nulls) if nulls.is_null(row) => Ok(0),
-                _ => operation.narrow(a, b, scales, limit),
-            });
-            let values = Decimal128Array::new(rows.collect::<Result<Vec<_>>>()?.into(), nulls.clone());
+            let mut values = Vec::with_capacity(left.len());
+            for (row, (&a, &b)) in left.values().iter().zip(right.values()).enumerate() {
+                values.push(match &nulls {
+                    Some(nulls) if nulls.is_null(row) => 0,
+                    _ => operation.narrow(a, b, scales, limit)?,
+                });
+            }
+            let values = Decimal128Array::new(values.into(), nulls);
             Ok(Arc::new(values.with_data_type(call.result.clone())))
         }
         _ => {

@@ -38,6 +38,9 @@ fn precision_of(data_type: &DataType) -> u8 {
     }
 }
 
+/// Digits of the largest bigint: a numeric with so many before the point holds every integer.
+const INTEGER_DIGITS: i32 = 19;
+
 pub fn integer_to_numeric(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
     let integers = compute::cast(array, &DataType::Int64)?;
     let wide = matches!(target, DataType::Decimal256(..));
@@ -48,8 +51,14 @@ pub fn integer_to_numeric(array: &ArrayRef, target: &DataType) -> Result<ArrayRe
             values.map(|value| value.map(|value| fit_wide(i256::from_i128(value.into()), 0, target)).transpose());
         return narrowed(rows.collect::<Result<Decimal256Array>>()?, target);
     }
+    let integers = integers.as_primitive::<Int64Type>();
+    if i32::from(precision) - i32::from(scale) >= INTEGER_DIGITS {
+        let power = POWERS[scale.max(0) as usize];
+        let values: Decimal128Array = integers.unary(|value| i128::from(value) * power);
+        return Ok(Arc::new(values.with_data_type(target.clone())));
+    }
     let limit = POWERS[usize::from(precision)].unsigned_abs();
-    let rows = integers.as_primitive::<Int64Type>().iter().map(|value| {
+    let rows = integers.iter().map(|value| {
         let Some(value) = value else { return Ok(None) };
         let scaled = rescale(value.into(), 0, scale).filter(|scaled| scaled.unsigned_abs() < limit);
         scaled.map(Some).ok_or_else(|| field_overflow(precision, scale))

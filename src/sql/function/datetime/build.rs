@@ -73,16 +73,16 @@ fn make_time(hour: i32, minute: i32, second: f64) -> Result<Time> {
 }
 
 fn make_timestamp(call: &Call, session: Option<Zone>) -> Result<ArrayRef> {
-    let integer = |place: usize, row: usize| i32::read(call.array(place), row);
+    let integer = |place: usize, row: usize| i32::of(call.array(place), row);
     let rows = (0..call.rows).map(|row| {
         if call.arrays().iter().any(|array| array.is_null(row)) {
             return Ok(None);
         }
         let Date(days) = make_date(integer(0, row), integer(1, row), integer(2, row))?;
-        let Time(micros) = make_time(integer(3, row), integer(4, row), f64::read(call.array(5), row))?;
+        let Time(micros) = make_time(integer(3, row), integer(4, row), f64::of(call.array(5), row))?;
         let local = i64::from(days) * MICROS_PER_DAY + micros;
         let zone = match call.arrays().get(6) {
-            Some(names) => Some(Zone::of_name(<&str>::read(names, row))?),
+            Some(names) => Some(Zone::of_name(<&str>::of(names, row))?),
             None => session,
         };
         Ok(Some(Timestamp(zone.map_or(local, |zone| zone.instant_of_local(local)))))
@@ -97,10 +97,10 @@ fn make_interval(call: &Call) -> Result<ArrayRef> {
             return Ok(None);
         }
         let integer = |place: usize| match call.arrays().get(place) {
-            Some(values) if place < 6 => i32::read(values, row),
+            Some(values) if place < 6 => i32::of(values, row),
             _ => 0,
         };
-        let seconds = call.arrays().get(6).map_or(0.0, |seconds| f64::read(seconds, row));
+        let seconds = call.arrays().get(6).map_or(0.0, |seconds| f64::of(seconds, row));
         let months = integer(0).checked_mul(12).and_then(|months| months.checked_add(integer(1)));
         let days = integer(2).checked_mul(7).and_then(|days| days.checked_add(integer(3)));
         let minutes = i64::from(integer(4)) * 60 + i64::from(integer(5));

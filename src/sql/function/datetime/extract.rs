@@ -117,14 +117,14 @@ fn fields<R: Output>(call: &Call, result: impl Fn(i128, i8) -> Option<R>) -> Res
 fn source(values: &ArrayRef, row: usize, sql_type: &SqlType, zone: &Zone) -> Option<Source> {
     match sql_type {
         SqlType::Date => {
-            let Date(days) = Date::read(values, row);
+            let Date(days) = Date::of(values, row);
             let finite = days != i32::MAX && days != i32::MIN;
             finite.then(|| Source::Date(Clock::of_micros(i64::from(days) * MICROS_PER_DAY)))
         }
-        SqlType::Time => Some(Source::Time(Time::read(values, row).0)),
-        Interval => Some(Source::Interval(IntervalMonthDayNano::read(values, row))),
+        SqlType::Time => Some(Source::Time(Time::of(values, row).0)),
+        Interval => Some(Source::Interval(IntervalMonthDayNano::of(values, row))),
         _ => {
-            let Timestamp(instant) = Timestamp::read(values, row);
+            let Timestamp(instant) = Timestamp::of(values, row);
             if instant == i64::MAX || instant == i64::MIN {
                 return None;
             }

@@ -166,11 +166,21 @@ fn split_part<'a>(text: &'a str, delimiter: &str, field: i32) -> Result<&'a str>
     let mut bytes = delimiter.bytes();
     let part = match (field > 0, bytes.next(), bytes.next()) {
         // Searching for one byte needs no set-up.
-        (true, Some(byte), None) if byte.is_ascii() => text.split(byte as char).nth(place),
+        (true, Some(byte), None) => between(text, byte, place),
         (true, ..) => text.split(delimiter).nth(place),
         (false, ..) => text.split(delimiter).collect::<Vec<_>>().into_iter().rev().nth(place),
     };
     Ok(part.unwrap_or_default())
+}
+
+/// The part of a text before the byte that comes after so many others of its kind.
+fn between(text: &str, byte: u8, place: usize) -> Option<&str> {
+    let mut ends = memchr::memchr_iter(byte, text.as_bytes());
+    let start = match place {
+        0 => 0,
+        _ => ends.nth(place - 1)? + 1,
+    };
+    Some(&text[start..ends.next().unwrap_or(text.len())])
 }
 
 fn overlay(text: &str, new: &str, start: i32, length: i32) -> Result<String> {

@@ -20,6 +20,9 @@ const ROUNDS_GROWTH_MAX: usize = 12 * MIB;
 /// The limit of the backlog in the test of it, and what one batch may go beyond it.
 const BACKLOG_MIB: usize = 4;
 const BATCH_BYTES: usize = 8 * MIB;
+/// How often the source is seen to go on, and how long that may take on a busy machine.
+const STEPS_SEEN: usize = 3;
+const PATIENCE: Duration = Duration::from_secs(120);
 /// What a server may take while a view can't keep up, beyond what its arrangements hold.
 const SLOW_GROWTH_MAX: usize = 500 * MIB;
 
@@ -64,24 +67,24 @@ async fn a_source_that_outruns_its_views_waits_for_them() {
     run(&client, "create source nex from load generator nexmark (rate 0)").await;
     run(
         &client,
-        "create materialized view rivals as select count(*) as n, max(a.price + b.price) as most \
+        "create materialized view rivals as select count(*) as n, sum(a.price + b.price) as sum \
          from nex.bid a join nex.bid b on a.auction = b.auction and a.bidder = b.bidder and a.price < b.price",
     )
     .await;
     let memory = server.resident_bytes();
     let (mut backlog_max, mut steps, mut records) = (0, 0, 0);
     let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(10) {
+    // The view must have been behind by all that is allowed, and the source must have gone on after that.
+    while backlog_max < BACKLOG_MIB * MIB || steps < STEPS_SEEN {
         backlog_max = backlog_max.max(server.metric("millrace_backlog_bytes "));
         let now = server.metric("millrace_source_records_total{");
         steps += usize::from(now > records);
         records = now;
+        assert!(backlog_max < BACKLOG_MIB * MIB + BATCH_BYTES, "{backlog_max} bytes of backlog");
+        let waited = began.elapsed();
+        assert!(waited < PATIENCE, "{backlog_max} bytes of backlog, {records} records in {steps} steps");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let limit = BACKLOG_MIB * MIB;
-    assert!(backlog_max > limit / 2, "the view was not slow: {backlog_max} bytes of backlog, {records} records");
-    assert!(backlog_max < limit + BATCH_BYTES, "{backlog_max} bytes of backlog");
-    assert!(steps > 1, "the source stood still at {records} records");
     let kept = server.metric("millrace_arrangement_bytes ");
     let grown = server.resident_bytes().saturating_sub(memory);
     assert!(grown < 3 * kept + SLOW_GROWTH_MAX, "grown by {grown} bytes, of which {kept} are arrangements");

@@ -196,10 +196,10 @@ impl Transaction {
             return Ok(());
         }
         let mut turn = database.timeline.turn();
-        if let Some(hold) = &self.hold {
-            if turn.conflicts(&self.footprint, hold.time) {
-                return Err(conflict("rows that this transaction read have been changed since"));
-            }
+        if let Some(hold) = &self.hold
+            && turn.conflicts(&self.footprint, hold.time)
+        {
+            return Err(conflict("rows that this transaction read have been changed since"));
         }
         match defines {
             true => database.replace_catalog(&self.base, self.catalog.clone())?,

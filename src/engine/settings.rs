@@ -38,9 +38,8 @@ const fn reported(name: &'static str, kind: Kind, default: &'static str) -> Sett
     Setting { name, kind, default, reported: true }
 }
 
-/// The version of PostgreSQL whose catalogs clients may expect. What we mean is PostgreSQL 15's, but from that version on
-/// psql's \d asks for the columns of publications with a series over an outer column, which is not supported yet.
-pub const SERVER_VERSION: &str = concat!("14.0 (Millrace ", env!("CARGO_PKG_VERSION"), ")");
+/// The version of PostgreSQL whose catalogs clients may expect, and whose SQL we mean.
+pub const SERVER_VERSION: &str = concat!("15.0 (Millrace ", env!("CARGO_PKG_VERSION"), ")");
 
 /// Every setting there is. Names are matched without regard to case, and shown as written here.
 const SETTINGS: &[Setting] = &[
@@ -70,7 +69,7 @@ const SETTINGS: &[Setting] = &[
     setting("search_path", Kind::Text, "\"$user\", public"),
     reported("server_encoding", Kind::Fixed, "UTF8"),
     reported("server_version", Kind::Fixed, SERVER_VERSION),
-    setting("server_version_num", Kind::Fixed, "140000"),
+    setting("server_version_num", Kind::Fixed, "150000"),
     reported("session_authorization", Kind::Text, "millrace"),
     reported("standard_conforming_strings", Kind::Only("on"), "on"),
     setting("statement_timeout", Kind::Duration, "0"),

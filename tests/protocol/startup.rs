@@ -67,7 +67,7 @@ async fn a_client_learns_the_settings_and_the_reason_of_a_refusal() {
     ] {
         assert!(settings.contains(&expected.as_bytes().to_vec()), "{expected} is not among the settings");
     }
-    assert!(settings.iter().any(|setting| setting.starts_with(b"server_version\x0014")));
+    assert!(settings.iter().any(|setting| setting.starts_with(b"server_version\x0015")));
 
     let refused = Wire::connect_with(server.address, 3 << 16, &[("database", "nowhere")]).await.err().unwrap();
     assert_eq!(states(&refused), ["3D000"]);

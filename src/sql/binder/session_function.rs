@@ -14,7 +14,7 @@ use crate::types::text::Zone;
 use crate::types::{Error, Result, SqlState, SqlType};
 
 /// What `server_version` says too: clients choose their catalog queries by it.
-const VERSION: &str = "14.0";
+const VERSION: &str = "15.0";
 
 impl Binder<'_> {
     /// The value of a function of the session, None for any other function.

@@ -129,7 +129,7 @@ public final class WithJdbc {
     }
 
     private static void metadata(Connection connection) throws SQLException {
-        check("version", connection.getMetaData().getDatabaseMajorVersion(), 14);
+        check("version", connection.getMetaData().getDatabaseMajorVersion(), 15);
         boolean found = false;
         try (ResultSet tables = connection.getMetaData().getTables(null, "public", "jdbc_rows", null)) {
             while (tables.next()) {

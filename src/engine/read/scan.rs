@@ -26,6 +26,9 @@ use super::lookup::Lookup;
 use crate::engine::footprint::Footprint;
 use crate::types::ObjectId;
 
+/// How long a value is taken to be whose type does not say it.
+const TEXT_BYTES: usize = 32;
+
 /// The rows of one part of a relation, read when they are asked for.
 pub type Part = Arc<dyn Fn() -> BoxStream<'static, crate::types::Result<RecordBatch>> + Send + Sync>;
 
@@ -171,9 +174,16 @@ impl ExecutionPlan for ScanExec {
         let mut statistics = Statistics::new_unknown(&self.schema);
         if let (Some(rows), None) = (self.rows, partition) {
             statistics.num_rows = Precision::Inexact(rows);
+            // Joins collect the side with fewer bytes.
+            statistics.total_byte_size = Precision::Inexact(rows * row_bytes(&self.schema));
         }
         Ok(Arc::new(statistics))
     }
+}
+
+/// About how long a row is.
+fn row_bytes(schema: &SchemaRef) -> usize {
+    schema.fields().iter().map(|field| field.data_type().primitive_width().unwrap_or(TEXT_BYTES)).sum()
 }
 
 fn project(batch: RecordBatch, projection: Option<&[usize]>, schema: &SchemaRef) -> Result<RecordBatch> {

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 
 use arrow::datatypes::SchemaRef;
+use differential_dataflow::trace::ExertionLogic;
 use timely::WorkerConfig;
 use timely::communication::{Config as Communication, WorkerGuards};
 use timely::execute::Config;
@@ -26,8 +27,20 @@ use super::subscription::{Change, Subscriptions};
 use super::worker;
 use crate::types::{Delta, Error, ObjectId, Result, Stamps, Time};
 
-/// Rows that a worker merges per step when nothing else is to do.
-const IDLE_MERGE_ROWS: isize = 65_536;
+/// Rows of an arrangement that are merged per step beyond what new rows pay for.
+const IDLE_MERGE_ROWS: usize = 65_536;
+
+/// Runs of an arrangement that are left as they are. Merging them all would copy a large arrangement for every small
+/// change; leaving many makes every search look into many.
+const IDLE_RUNS: usize = 3;
+
+/// What differential asks an arrangement's layers, each given by its number, its batches (two are being merged) and its
+/// rows: whether there is more to merge.
+fn idle_merge_rows(layers: &[(usize, usize, usize)]) -> Option<usize> {
+    let is_merging = layers.iter().any(|&(_, batches, _)| batches > 1);
+    let runs = layers.iter().filter(|&&(_, _, rows)| rows > 0).count();
+    (is_merging || runs > IDLE_RUNS).then_some(IDLE_MERGE_ROWS)
+}
 
 /// How the workers are set up.
 #[derive(Clone, Debug)]
@@ -151,8 +164,7 @@ impl Runtime {
             workers => Communication::Process(workers),
         };
         let mut config = WorkerConfig::default();
-        let merging = differential_dataflow::Config::default().idle_merge_effort(Some(IDLE_MERGE_ROWS));
-        differential_dataflow::configure(&mut config, &merging);
+        config.set::<ExertionLogic>("differential/default_exert_logic".to_string(), Arc::new(idle_merge_rows));
         let guards = timely::execute(Config { communication, worker: config }, run);
         let guards = guards.map_err(|error| Error::internal(format!("the workers could not be started: {error}")))?;
         let threads = guards.guards().iter().map(|guard| guard.thread().clone());

@@ -182,15 +182,25 @@ fn our_side(worker: &mut Worker, work: Work, rounds: Rounds, gate: &Arc<Gate>) {
             batches.into_iter().for_each(|rows| input.send_batch(&mut Delta::insert(rows, time)));
             input.advance_to(next);
         }
-        let frontier = Antichain::from_elem(next);
-        for trace in &mut traces {
-            trace.set_logical_compaction(frontier.borrow());
-            trace.set_physical_compaction(frontier.borrow());
-        }
-        worker.step_while(|| probe.less_than(&next));
+        finish_round(worker, &mut traces, &probe, next);
     }
     gate.meet();
     gate.meet();
+}
+
+/// Works until everything before `next` is done; nobody asks for earlier times after that.
+pub fn finish_round(
+    worker: &mut Worker,
+    traces: &mut [impl TraceReader<Time = Time>],
+    probe: &probe::Handle<Time>,
+    next: Time,
+) {
+    let frontier = Antichain::from_elem(next);
+    for trace in traces {
+        trace.set_logical_compaction(frontier.borrow());
+        trace.set_physical_compaction(frontier.borrow());
+    }
+    worker.step_while(|| probe.less_than(&next));
 }
 
 /// Adds up what comes by.

@@ -7,12 +7,11 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use differential_dataflow::input::{Input, InputSession};
 use differential_dataflow::operators::CountTotal;
-use differential_dataflow::trace::{BatchReader, TraceReader};
+use differential_dataflow::trace::BatchReader;
 use timely::dataflow::operators::{Probe, probe};
-use timely::progress::Antichain;
 use timely::worker::Worker;
 
-use super::operators::{Gate, Rounds, Work, counted};
+use super::operators::{Gate, Rounds, Work, counted, finish_round};
 use crate::types::Time;
 
 type Key = (i64, String);
@@ -54,12 +53,7 @@ pub fn side(worker: &mut Worker, work: Work, rounds: Rounds, gate: &Arc<Gate>) {
         for (input, rows) in inputs.iter_mut().zip(round) {
             feed(input, rows, next);
         }
-        let frontier = Antichain::from_elem(next);
-        for trace in &mut traces {
-            trace.set_logical_compaction(frontier.borrow());
-            trace.set_physical_compaction(frontier.borrow());
-        }
-        worker.step_while(|| probe.less_than(&next));
+        finish_round(worker, &mut traces, &probe, next);
     }
     gate.meet();
     gate.meet();

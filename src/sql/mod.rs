@@ -35,7 +35,7 @@ pub use planned::{
     Assignment, Conflict, ConflictAction, CopyPlan, DeletePlan, InsertPlan, PlanContext, Planned, Projection,
     RelationRef, RelationSource, SettingChange, UpdatePlan,
 };
-pub use planner::{Planner, relation_of};
+pub use planner::{Planner, key_positions, relation_of};
 pub use statement::{Command, Statement};
 pub use system::{NoSystemRelations, SystemRelations};
 pub use type_name::internal_name;

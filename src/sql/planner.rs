@@ -195,21 +195,26 @@ pub fn relation_of(definitions: &[ColumnDefinition], key: Option<&[String]>) -> 
     });
     let mut relation = Relation::new(columns.collect());
     if let Some(key) = key {
-        let mut positions = Vec::new();
-        for name in key {
-            let Some(position) = relation.position(name) else {
-                let message = format!("column \"{name}\" named in key does not exist");
-                return Err(Error::new(SqlState::UNDEFINED_COLUMN, message));
-            };
-            if positions.contains(&position) {
-                let message = format!("column \"{name}\" appears twice in primary key constraint");
-                return Err(Error::new(SqlState::DUPLICATE_COLUMN, message));
-            }
-            positions.push(position);
-        }
-        relation.key = Some(positions);
+        relation.key = Some(key_positions(&relation, key, "primary key")?);
     }
     Ok(relation)
+}
+
+/// Where the columns are that a constraint of this kind names, each once.
+pub fn key_positions(relation: &Relation, names: &[String], constraint: &str) -> Result<Vec<usize>> {
+    let mut positions = Vec::with_capacity(names.len());
+    for name in names {
+        let Some(position) = relation.position(name) else {
+            let message = format!("column \"{name}\" named in key does not exist");
+            return Err(Error::new(SqlState::UNDEFINED_COLUMN, message));
+        };
+        if positions.contains(&position) {
+            let message = format!("column \"{name}\" appears twice in {constraint} constraint");
+            return Err(Error::new(SqlState::DUPLICATE_COLUMN, message));
+        }
+        positions.push(position);
+    }
+    Ok(positions)
 }
 
 fn distinct_names<'n>(names: impl Iterator<Item = &'n str>) -> Result<()> {

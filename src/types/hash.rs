@@ -108,6 +108,14 @@ fn fold(hashes: &mut [u64], column: &dyn Array, seed: u64) {
                 wide_word(days * 86_400_000_000_000 + nanoseconds as i128)
             })
         }
+        _ => fold_nested(hashes, column, seed),
+    }
+}
+
+/// The same for values that are made of others, and, by their text, for whatever else there is.
+fn fold_nested(hashes: &mut [u64], column: &dyn Array, seed: u64) {
+    use DataType::*;
+    match column.data_type() {
         List(_) => {
             let (elements, offsets) = (column.as_list::<i32>().values(), column.as_list::<i32>().value_offsets());
             fold_elements(hashes, column.nulls(), elements, seed, |row| {

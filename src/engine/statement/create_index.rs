@@ -6,8 +6,9 @@ use crate::engine::effect::Effect;
 use crate::engine::outcome::Outcome;
 use crate::engine::session::Session;
 use crate::engine::{read, upsert};
+use crate::sql::key_positions;
 use crate::sql::statement::{CreateIndex, UniqueConstraint};
-use crate::types::{Error, ObjectId, Relation, Result, SqlState};
+use crate::types::{Error, ObjectId, Result, SqlState};
 
 pub async fn index(session: &mut Session, create: &CreateIndex, text: &str) -> Result<Outcome> {
     let search_path = session.search_path();
@@ -53,7 +54,8 @@ pub async fn index(session: &mut Session, create: &CreateIndex, text: &str) -> R
 pub fn constraint(session: &mut Session, table: ObjectId, unique: &UniqueConstraint, text: &str) -> Result<()> {
     let catalog = session.transaction().catalog.clone();
     let on = catalog.get(table).ok_or_else(|| Error::internal("the new table is not in the catalog"))?;
-    let columns = positions(on.relation().unwrap_or(&Relation::default()), &unique.columns)?;
+    let relation = on.relation().ok_or_else(|| Error::internal("the new table has no columns"))?;
+    let columns = key_positions(relation, &unique.columns, "unique")?;
     if unique.name.is_none() && catalog.unique_keys(table).iter().any(|key| key.columns == columns) {
         // Said twice.
         return Ok(());
@@ -91,21 +93,4 @@ fn require_indexable(on: &Entry, unique: bool) -> Result<()> {
     };
     let message = format!("cannot create {what} on {} \"{}\"", on.kind(), on.name);
     Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint(hint))
-}
-
-/// Where the columns of a UNIQUE are.
-fn positions(relation: &Relation, names: &[String]) -> Result<Vec<usize>> {
-    let mut positions = Vec::with_capacity(names.len());
-    for name in names {
-        let Some(position) = relation.position(name) else {
-            let message = format!("column \"{name}\" named in key does not exist");
-            return Err(Error::new(SqlState::UNDEFINED_COLUMN, message));
-        };
-        if positions.contains(&position) {
-            let message = format!("column \"{name}\" appears twice in unique constraint");
-            return Err(Error::new(SqlState::DUPLICATE_COLUMN, message));
-        }
-        positions.push(position);
-    }
-    Ok(positions)
 }

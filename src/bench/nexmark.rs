@@ -107,7 +107,7 @@ fn generator_cpu_s(harness: &Harness) -> Result<f64> {
     let view = catalog.get(harness.id("public", "answer")?).map_or(vec![], |entry| entry.depends_on.clone());
     let time = harness.database.timeline.readable();
     let watch = Stopwatch::start();
-    for history in view.iter().filter_map(|&relation| harness.database.ingest.history(relation, time)) {
+    for history in view.iter().filter_map(|&relation| harness.database.ingest.history(relation, 0, time)) {
         let history = history?;
         for batch in history.source.read(history.relation, &history.from, &history.to)? {
             batch?;

@@ -1,11 +1,14 @@
-//! What can be defined. Definitions hold SQL text where SQL defined them; how they run is not known here.
+//! What can be defined. Definitions hold SQL text where SQL defined them; how they run is not known here. They are kept
+//! on disk as they are here, so a change of theirs is a change of the format.
 
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use crate::types::{ObjectId, Relation};
 
 /// An object with its names.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
     pub id: ObjectId,
     /// As clients see it in pg_class and elsewhere; never reused.
@@ -16,7 +19,7 @@ pub struct Entry {
     pub depends_on: Vec<ObjectId>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Item {
     Schema(Schema),
     Connection(Connection),
@@ -29,11 +32,11 @@ pub enum Item {
     Index(Index),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Schema {}
 
 /// Where an outside system is: `CREATE CONNECTION name TO KAFKA (BROKER '..')`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Connection {
     /// `kafka`, in lower case.
     pub kind: String,
@@ -44,7 +47,7 @@ pub struct Connection {
 
 /// A declared source. One with a single relation is that relation's entry itself; one with several (NEXMARK) owns a
 /// schema of its name, with a [`SourceRelation`] for each.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Source {
     pub connection: Option<ObjectId>,
     /// None if the relations are entries of their own.
@@ -55,7 +58,7 @@ pub struct Source {
     pub definition: String,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SourceRelation {
     pub source: ObjectId,
     /// Which of the connector's relations.
@@ -64,7 +67,7 @@ pub struct SourceRelation {
     pub append: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Table {
     /// With the primary key, if one was declared.
     pub relation: Relation,
@@ -73,7 +76,7 @@ pub struct Table {
     pub definition: String,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct View {
     pub relation: Relation,
     /// The text of the query, without CREATE VIEW.
@@ -82,15 +85,25 @@ pub struct View {
     pub search_path: Vec<String>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MaterializedView {
     /// With the key that was inferred from the plan, if any.
     pub relation: Relation,
     pub query: String,
-    pub search_path: Vec<String>,
+    pub planned_with: PlannedWith,
 }
 
-#[derive(Clone, Debug)]
+/// What a query depends on beside its text: what the session that defined it had set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlannedWith {
+    pub user: String,
+    pub search_path: Vec<String>,
+    pub time_zone: String,
+    /// Every setting as SHOW printed it, for current_setting().
+    pub settings: Vec<(String, String)>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Index {
     pub on: ObjectId,
     /// Positions of the indexed columns.
@@ -100,7 +113,7 @@ pub struct Index {
 }
 
 /// What an index is for, beyond finding rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IndexKind {
     Plain,
     /// CREATE UNIQUE INDEX: no two rows of the table may have the same values there.

@@ -7,11 +7,12 @@ mod entry;
 mod unique;
 
 pub use entry::{
-    Connection, Entry, Index, IndexKind, Item, MaterializedView, Schema, Source, SourceRelation, Table, View,
+    Connection, Entry, Index, IndexKind, Item, MaterializedView, PlannedWith, Schema, Source, SourceRelation, Table, View,
 };
 pub use unique::UniqueKey;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::types::{Error, ObjectId, Result, SqlState};
 
@@ -27,7 +28,8 @@ const FIRST_OID: u32 = 16384;
 /// Everything that is defined, at one moment.
 #[derive(Clone, Debug)]
 pub struct Catalog {
-    entries: BTreeMap<ObjectId, Entry>,
+    /// Versions of the catalog share what has not changed between them.
+    entries: BTreeMap<ObjectId, Arc<Entry>>,
     /// (schema, name) of relations and indexes, which share one namespace as in PostgreSQL.
     relations: BTreeMap<(String, String), ObjectId>,
     schemas: BTreeMap<String, ObjectId>,
@@ -42,22 +44,58 @@ pub struct Catalog {
 
 impl Default for Catalog {
     fn default() -> Self {
-        let mut catalog = Catalog {
-            entries: BTreeMap::new(),
-            relations: BTreeMap::new(),
-            schemas: BTreeMap::new(),
-            connections: BTreeMap::new(),
-            sources: BTreeMap::new(),
-            next_id: 1,
-            next_oid: FIRST_OID,
-            version: 0,
-        };
+        let mut catalog = Catalog::restored(vec![], (1, FIRST_OID));
         catalog.create(DEFAULT_SCHEMA, "", Item::Schema(Schema {}), vec![]).expect("an empty catalog has no conflicts");
         catalog
     }
 }
 
 impl Catalog {
+    /// A catalog of these entries, which gives out these ids and OIDs next.
+    pub fn restored(entries: Vec<Entry>, (next_id, next_oid): (u64, u32)) -> Catalog {
+        let mut catalog = Catalog {
+            entries: BTreeMap::new(),
+            relations: BTreeMap::new(),
+            schemas: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            next_id,
+            next_oid,
+            version: 0,
+        };
+        for entry in entries {
+            let (id, place) = (entry.id, (entry.schema.clone(), entry.name.clone()));
+            match &entry.item {
+                Item::Schema(_) => catalog.schemas.insert(entry.schema.clone(), id),
+                item => catalog.names_of(item).insert(place, id),
+            };
+            catalog.entries.insert(id, Arc::new(entry));
+        }
+        catalog
+    }
+
+    /// The id and the OID that come next.
+    pub fn next_ids(&self) -> (u64, u32) {
+        (self.next_id, self.next_oid)
+    }
+
+    /// What was defined or changed since `before`, and the ids of what was dropped.
+    pub fn changes_since(&self, before: &Catalog) -> (Vec<&Entry>, Vec<ObjectId>) {
+        let is_new = |entry: &&Arc<Entry>| before.entries.get(&entry.id).is_none_or(|old| !Arc::ptr_eq(old, entry));
+        let new = self.entries.values().filter(is_new).map(Arc::as_ref).collect();
+        let dropped = before.entries.keys().filter(|id| !self.entries.contains_key(id)).copied().collect();
+        (new, dropped)
+    }
+
+    /// The names among which those of such items are unique; a schema's are its own.
+    fn names_of(&mut self, item: &Item) -> &mut BTreeMap<(String, String), ObjectId> {
+        match item {
+            Item::Connection(_) => &mut self.connections,
+            Item::Source(source) if source.relation.is_none() => &mut self.sources,
+            _ => &mut self.relations,
+        }
+    }
+
     /// The id that the next [`create`](Self::create) will give.
     pub fn next_id(&self) -> ObjectId {
         ObjectId(self.next_id)
@@ -74,30 +112,22 @@ impl Catalog {
                 }
                 self.schemas.insert(schema.to_string(), id);
             }
-            Item::Connection(_) => {
+            item => {
                 self.require_schema(schema)?;
-                if self.connections.contains_key(&place) {
-                    return Err(exists(SqlState::DUPLICATE_OBJECT, "connection", name));
+                if self.names_of(item).contains_key(&place) {
+                    let (state, what) = match item {
+                        Item::Connection(_) => (SqlState::DUPLICATE_OBJECT, "connection"),
+                        Item::Source(source) if source.relation.is_none() => (SqlState::DUPLICATE_OBJECT, "source"),
+                        _ => (SqlState::DUPLICATE_TABLE, "relation"),
+                    };
+                    return Err(exists(state, what, name));
                 }
-                self.connections.insert(place, id);
-            }
-            Item::Source(source) if source.relation.is_none() => {
-                self.require_schema(schema)?;
-                if self.sources.contains_key(&place) {
-                    return Err(exists(SqlState::DUPLICATE_OBJECT, "source", name));
-                }
-                self.sources.insert(place, id);
-            }
-            _ => {
-                self.require_schema(schema)?;
-                if self.relations.contains_key(&place) {
-                    return Err(exists(SqlState::DUPLICATE_TABLE, "relation", name));
-                }
-                self.relations.insert(place, id);
+                self.names_of(item).insert(place, id);
             }
         }
         let (schema, name) = (schema.to_string(), name.to_string());
-        self.entries.insert(id, Entry { id, oid: self.next_oid, schema, name, item, depends_on });
+        let entry = Entry { id, oid: self.next_oid, schema, name, item, depends_on };
+        self.entries.insert(id, Arc::new(entry));
         self.next_id += 1;
         self.next_oid += 1;
         self.version += 1;
@@ -105,14 +135,11 @@ impl Catalog {
     }
 
     /// Takes an object out; whether anything depends on it is the caller's to check.
-    pub fn remove(&mut self, id: ObjectId) -> Option<Entry> {
+    pub fn remove(&mut self, id: ObjectId) -> Option<Arc<Entry>> {
         let entry = self.entries.remove(&id)?;
-        let place = (entry.schema.clone(), entry.name.clone());
-        match entry.item {
+        match &entry.item {
             Item::Schema(_) => self.schemas.remove(&entry.schema),
-            Item::Connection(_) => self.connections.remove(&place),
-            Item::Source(ref source) if source.relation.is_none() => self.sources.remove(&place),
-            _ => self.relations.remove(&place),
+            item => self.names_of(item).remove(&(entry.schema.clone(), entry.name.clone())),
         };
         self.version += 1;
         Some(entry)
@@ -120,7 +147,7 @@ impl Catalog {
 
     /// Puts another definition in the place of an object's (CREATE OR REPLACE VIEW): its id and OID stay.
     pub fn replace(&mut self, id: ObjectId, item: Item, depends_on: Vec<ObjectId>) {
-        if let Some(entry) = self.entries.get_mut(&id) {
+        if let Some(entry) = self.entries.get_mut(&id).map(Arc::make_mut) {
             entry.item = item;
             entry.depends_on = depends_on;
             self.version += 1;
@@ -128,15 +155,16 @@ impl Catalog {
     }
 
     pub fn get(&self, id: ObjectId) -> Option<&Entry> {
-        self.entries.get(&id)
+        self.entries.get(&id).map(Arc::as_ref)
     }
 
+    /// In order of creation.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
+        self.entries.values().map(Arc::as_ref)
     }
 
     pub fn schema(&self, name: &str) -> Option<&Entry> {
-        self.schemas.get(name).and_then(|id| self.entries.get(id))
+        self.schemas.get(name).and_then(|id| self.get(*id))
     }
 
     /// The relation or index of this name: in `schema`, or in the first schema of `search_path` that has it.
@@ -155,7 +183,7 @@ impl Catalog {
 
     /// What directly depends on `id`, in order of creation.
     pub fn dependents(&self, id: ObjectId) -> Vec<&Entry> {
-        self.entries.values().filter(|entry| entry.depends_on.contains(&id)).collect()
+        self.entries().filter(|entry| entry.depends_on.contains(&id)).collect()
     }
 
     /// Whether `id` depends on `other`, directly or not.
@@ -182,7 +210,7 @@ impl Catalog {
     pub fn all_dependents(&self, id: ObjectId) -> Vec<ObjectId> {
         let mut found = BTreeSet::from([id]);
         // An object depends only on older ones, so one pass in order of creation sees everything.
-        for entry in self.entries.values() {
+        for entry in self.entries() {
             if entry.depends_on.iter().any(|on| found.contains(on)) {
                 found.insert(entry.id);
             }
@@ -192,7 +220,7 @@ impl Catalog {
 
     /// The indexes of a relation, in order of creation.
     pub fn indexes(&self, on: ObjectId) -> impl Iterator<Item = (&Entry, &Index)> {
-        self.entries.values().filter_map(move |entry| match &entry.item {
+        self.entries().filter_map(move |entry| match &entry.item {
             Item::Index(index) if index.on == on => Some((entry, index)),
             _ => None,
         })
@@ -218,7 +246,7 @@ impl Catalog {
             Some(schema) => in_schema(schema),
             None => search_path.iter().find_map(|schema| in_schema(schema)),
         };
-        self.entries.get(id?)
+        self.get(*id?)
     }
 
     fn require_schema(&self, name: &str) -> Result<()> {

@@ -24,6 +24,7 @@ use std::sync::mpsc::SyncSender;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use serde::{Deserialize, Serialize};
 
 use crate::types::{Column, Error, Relation, Result, SqlType};
 
@@ -68,7 +69,7 @@ fn unsupported<'a>(what: &str, kind: &str, known: impl Iterator<Item = &'a Conne
 }
 
 /// How far a source has been read: per partition the next offset. A generator has one partition, its event number.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Positions(pub BTreeMap<i32, i64>);
 
 /// What the rows of a relation mean.
@@ -108,7 +109,7 @@ impl SourceRelation {
 }
 
 /// A record that could not be decoded, for `millrace.source_errors`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RecordError {
     pub partition: i32,
     pub offset: i64,

@@ -8,28 +8,36 @@ use timely::container::PushInto;
 use timely::dataflow::Scope;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::{Operator, OperatorInfo};
+use timely::PartialOrder;
 use timely::progress::Antichain;
 
 use super::chunk::{ArrowChunk, CHUNK_BYTES};
 use super::collection::{Arranged, Batch, Batcher, Builder, Spine, Stream, Trace, TraceWriter};
 use super::exchange;
 use super::layout::Layout;
+use super::saved::Restored;
 use crate::types::{Delta, Time};
 
 /// Rows that are sorted at once: enough to make merging rare, few enough to stay in the cache.
 const SORT_ROWS: usize = 65_536;
 
-/// Arranges rows, each on the worker of its key.
-pub fn arrange<'s>(rows: Stream<'s>, layout: &Arc<Layout>, name: &str) -> Arranged<'s> {
+/// Arranges rows, each on the worker of its key, beside those that are there already.
+pub fn arrange<'s>(
+    rows: Stream<'s>,
+    layout: &Arc<Layout>,
+    name: &str,
+    restored: Option<Restored>,
+) -> Arranged<'s> {
     let scope = rows.scope();
     let mut reader = None;
     let stream = rows.unary_frontier(exchange::by_key(layout), name, |_capability, info| {
         let (trace, mut writer) = new_trace(scope, info.clone());
         reader = Some(trace);
         let mut batcher = Batcher::new(None, info.global_id);
+        let mut sealed = begin(&mut writer, restored);
+        batcher.seal(sealed.clone());
         let mut unsorted = Unsorted::new(layout.clone());
         let mut held: Option<Capability<Time>> = None;
-        let mut sealed = Antichain::from_elem(0);
         move |(input, frontier), output| {
             input.for_each(|capability, delta| {
                 if held.as_ref().is_none_or(|held| capability.time() < held.time()) {
@@ -38,7 +46,7 @@ pub fn arrange<'s>(rows: Stream<'s>, layout: &Arc<Layout>, name: &str) -> Arrang
                 unsorted.push(std::mem::take(delta), &mut batcher);
             });
             let upper = frontier.frontier().to_owned();
-            if upper != sealed {
+            if PartialOrder::less_than(&sealed, &upper) {
                 unsorted.sort_into(&mut batcher);
                 let (mut chain, description) = batcher.seal(upper.clone());
                 match held.take() {
@@ -60,6 +68,17 @@ pub fn arrange<'s>(rows: Stream<'s>, layout: &Arc<Layout>, name: &str) -> Arrang
         }
     });
     Arranged { stream, trace: reader.expect("the operator was built") }
+}
+
+/// Has a new trace begin with what was there before; gives the frontier up to which that is complete.
+pub fn begin(writer: &mut TraceWriter, restored: Option<Restored>) -> Antichain<Time> {
+    let Some(Restored { batches, upper }) = restored else { return Antichain::from_elem(0) };
+    let upper = Antichain::from_elem(upper);
+    match batches.is_empty() {
+        true => writer.seal(upper.clone()),
+        false => batches.into_iter().for_each(|batch| writer.insert(batch, None)),
+    }
+    upper
 }
 
 /// An empty trace of an operator, and what writes it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::columns::bytes_of;
-use crate::types::{Delta, Stamps, Time};
+use crate::types::{Delta, Time};
 
 /// Bytes fed, by their time.
 #[derive(Default)]
@@ -14,11 +14,7 @@ pub struct Backlog {
 
 impl Backlog {
     pub fn fed(&self, delta: &Delta) {
-        let last = match &delta.times {
-            Stamps::Same(time) => *time,
-            Stamps::Each(times) => times.iter().copied().max().unwrap_or_default(),
-        };
-        *self.bytes.lock().expect("no panic while counting").entry(last).or_default() += bytes_of(&delta.rows);
+        *self.bytes.lock().expect("no panic while counting").entry(delta.times.greatest()).or_default() += bytes_of(&delta.rows);
     }
 
     /// What was fed at `frontier` or later; the rest is forgotten.

@@ -12,13 +12,14 @@
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use arrow::array::{Array, BinaryArray, RecordBatch, UInt32Array};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute::{concat, take};
 use arrow::datatypes::Schema;
 use differential_dataflow::trace::chunk::Chunk;
+use serde::{Deserialize, Serialize};
 use timely::Accountable;
 use timely::progress::Antichain;
 use timely::progress::frontier::AntichainRef;
@@ -26,6 +27,7 @@ use timely::progress::frontier::AntichainRef;
 use super::columns::{batch_of, bytes_of, concat_rows, interleave_columns, take_rows};
 use super::compare::RowComparator;
 use super::layout::Layout;
+use super::saved::{SavedChunk, SavedOrder};
 use super::selection::Selection;
 use crate::types::{Delta, Diff, Stamps, Time};
 
@@ -49,6 +51,29 @@ struct Body {
     /// Rows in the buffers, of which a slice shows a part.
     held_rows: usize,
     bytes: OnceLock<usize>,
+    place: Mutex<Option<Place>>,
+}
+
+/// Where a chunk stands on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "(u64, u32, u32)", into = "(u64, u32, u32)")]
+pub struct Place {
+    pub file: u64,
+    /// Which of the file's segments, and which of the segment's chunks.
+    pub segment: u32,
+    pub chunk: u32,
+}
+
+impl From<(u64, u32, u32)> for Place {
+    fn from((file, segment, chunk): (u64, u32, u32)) -> Self {
+        Place { file, segment, chunk }
+    }
+}
+
+impl From<Place> for (u64, u32, u32) {
+    fn from(place: Place) -> Self {
+        (place.file, place.segment, place.chunk)
+    }
 }
 
 /// What orders the rows of one key.
@@ -87,8 +112,56 @@ impl ArrowChunk {
         diffs: Stamps<Diff>,
     ) -> Self {
         debug_assert_eq!(key_hashes.len(), rows.num_rows());
-        let (layout, held_rows, bytes) = (layout.clone(), rows.num_rows(), OnceLock::new());
-        ArrowChunk(Arc::new(Body { layout, key_hashes, within_key, rows, times, diffs, held_rows, bytes }))
+        let (layout, held_rows, bytes, place) = (layout.clone(), rows.num_rows(), OnceLock::new(), Mutex::default());
+        ArrowChunk(Arc::new(Body { layout, key_hashes, within_key, rows, times, diffs, held_rows, bytes, place }))
+    }
+
+    /// The chunk that was saved.
+    pub fn restored(layout: &Arc<Layout>, saved: &SavedChunk) -> Self {
+        let within_key = match &saved.within_key {
+            SavedOrder::ByKey => WithinKey::RowHashes(saved.key_hashes.clone()),
+            SavedOrder::RowHashes(hashes) => WithinKey::RowHashes(hashes.clone()),
+            SavedOrder::OrderBytes(bytes) => WithinKey::OrderBytes(bytes.clone()),
+        };
+        let SavedChunk { key_hashes, rows, times, diffs, place, .. } = saved.clone();
+        // Columns come back under the arrangement's own names and metadata.
+        let rows = batch_of(&layout.schema, rows.columns().to_vec(), rows.num_rows());
+        let chunk = ArrowChunk::new(layout, key_hashes, within_key, rows, times, diffs);
+        chunk.set_place(place);
+        chunk
+    }
+
+    /// What of the chunk must be written to have it back.
+    pub fn saved_order(&self) -> SavedOrder {
+        match &self.0.within_key {
+            WithinKey::RowHashes(_) if self.layout().is_keyed_by_row() => SavedOrder::ByKey,
+            WithinKey::RowHashes(hashes) => SavedOrder::RowHashes(hashes.clone()),
+            WithinKey::OrderBytes(bytes) => SavedOrder::OrderBytes(bytes.clone()),
+        }
+    }
+
+    /// Where the chunk stands on disk, if it does.
+    pub fn place(&self) -> Option<Place> {
+        *self.0.place.lock().expect("no panic while placing")
+    }
+
+    pub fn set_place(&self, place: Place) {
+        *self.0.place.lock().expect("no panic while placing") = Some(place);
+    }
+
+    /// The updates at or before `time`, if there are any.
+    pub fn up_to(self, time: Time) -> Option<Self> {
+        if self.times().greatest() <= time {
+            return Some(self);
+        }
+        let rows: Vec<u32> = (0..self.len() as u32).filter(|&row| self.time(row as usize) <= time).collect();
+        let (times, diffs) = (self.times().take(&rows), self.diffs().take(&rows));
+        (!rows.is_empty()).then(|| self.take(&rows, times, diffs))
+    }
+
+    /// The rows from `start` on; itself, with its place, if that is all of them.
+    pub fn slice_or_all(self, start: usize, len: usize) -> Self {
+        if len == self.len() { self } else { self.slice(start, len) }
     }
 
     pub fn len(&self) -> usize {
@@ -185,6 +258,7 @@ impl ArrowChunk {
             diffs: body.diffs.slice(start, len),
             held_rows: body.held_rows,
             bytes: OnceLock::new(),
+            place: Mutex::default(),
         }))
     }
 
@@ -200,6 +274,7 @@ impl ArrowChunk {
             diffs,
             held_rows: body.held_rows,
             bytes: OnceLock::new(),
+            place: Mutex::default(),
         }))
     }
 

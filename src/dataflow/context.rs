@@ -16,6 +16,7 @@ use super::arrange::arrange;
 use super::collection::{Arranged, Collection, Stream, Trace};
 use super::layout::Layout;
 use super::operator::flatten::flatten;
+use super::saved::{Restored, Saved};
 use crate::types::{ObjectId, Time};
 
 /// How far the lazy operators of a dataflow are.
@@ -66,6 +67,8 @@ pub struct Context<'s> {
     pub scope: Scope<'s, Time>,
     /// Contents are right from here on; earlier times may be taken for this one.
     pub as_of: Time,
+    /// Arrangements begin with what was saved, up to [`as_of`](Self::as_of).
+    saved: Option<(Arc<Saved>, usize)>,
     pub hash_seed: u64,
     pub pace: Rc<Pace>,
     sources: BTreeMap<ObjectId, Source<'s>>,
@@ -75,7 +78,28 @@ pub struct Context<'s> {
 
 impl<'s> Context<'s> {
     pub fn new(scope: Scope<'s, Time>, as_of: Time, hash_seed: u64, sources: BTreeMap<ObjectId, Source<'s>>) -> Self {
-        Context { scope, as_of, hash_seed, pace: Rc::default(), sources, imports: vec![], arrangements: vec![] }
+        let pace = Rc::default();
+        Context { scope, as_of, saved: None, hash_seed, pace, sources, imports: vec![], arrangements: vec![] }
+    }
+
+    /// Begins with what was saved, at its time.
+    pub fn restoring(self, saved: Arc<Saved>) -> Self {
+        Context { as_of: saved.time, saved: Some((saved, 0)), ..self }
+    }
+
+    /// Nothing is to be done for times before this one: what they brought is in the arrangements.
+    pub fn restored_to(&self) -> Time {
+        self.saved.as_ref().map_or(0, |(saved, _)| saved.time + 1)
+    }
+
+    /// What the next arrangement begins with. Arrangements are made in the order in which they were made before.
+    pub fn restored(&mut self, layout: &Arc<Layout>, name: &str) -> Option<Restored> {
+        let (saved, next) = self.saved.as_mut()?;
+        let arrangement = saved.arrangements.get(*next).filter(|arrangement| arrangement.name == name);
+        *next += 1;
+        let arrangement = arrangement.expect("a plan that is the same makes the same arrangements");
+        let worker = (self.scope.index(), self.scope.peers());
+        Some(Restored::new(arrangement, saved.time, layout, worker))
     }
 
     pub fn layout(&self, schema: SchemaRef, key: Vec<usize>) -> Arc<Layout> {
@@ -84,14 +108,15 @@ impl<'s> Context<'s> {
 
     /// Arranges rows; the arrangement is counted among those of this dataflow.
     pub fn arrange(&mut self, rows: Stream<'s>, layout: &Arc<Layout>, name: &str) -> Arranged<'s> {
-        let arranged = arrange(rows, layout, name);
+        let restored = self.restored(layout, name);
+        let arranged = arrange(rows, layout, name, restored);
         self.count(name, &arranged.trace);
         arranged
     }
 
     /// Has an arrangement counted among those of this dataflow.
     pub fn count(&mut self, name: &str, trace: &Trace) {
-        self.arrangements.push((name.to_string(), onlooker(trace)));
+        self.arrangements.push((name.to_string(), watcher(trace)));
     }
 
     /// The rows and errors of an object.
@@ -138,11 +163,9 @@ impl<'s> Context<'s> {
     }
 }
 
-/// A handle of a trace that does not hold up its compaction.
-pub fn onlooker(trace: &Trace) -> Trace {
+/// A handle of a trace that lets it merge as it likes. How far times are kept apart for it is the worker's to say.
+pub fn watcher(trace: &Trace) -> Trace {
     let mut trace = trace.clone();
-    let nothing = Antichain::new();
-    trace.set_logical_compaction(nothing.borrow());
-    trace.set_physical_compaction(nothing.borrow());
+    trace.set_physical_compaction(Antichain::new().borrow());
     trace
 }

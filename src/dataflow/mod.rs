@@ -25,6 +25,7 @@ pub mod render;
 pub mod runtime;
 #[cfg(test)]
 mod runtime_tests;
+pub mod saved;
 mod selection;
 pub mod subscription;
 #[cfg(test)]

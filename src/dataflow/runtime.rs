@@ -18,11 +18,13 @@ use timely::communication::{Config as Communication, WorkerGuards};
 use timely::execute::Config;
 
 use super::backlog::Backlog;
+use super::chunk::ArrowChunk;
 use super::errors::error_schema;
 use super::layout::Layout;
 use super::plan::Plan;
 use super::published::{Hold, Published, PublishedObject};
 use super::read::Snapshots;
+use super::saved::Saved;
 use super::subscription::{Change, Subscriptions};
 use super::worker;
 use crate::types::{Delta, Error, ObjectId, Result, Stamps, Time};
@@ -36,10 +38,15 @@ const IDLE_RUNS: usize = 3;
 
 /// What differential asks an arrangement's layers, each given by its number, its batches (two are being merged) and its
 /// rows: whether there is more to merge.
+///
+/// The runs beside the largest may hold half as many rows as it does, no more: what is deleted goes away in time even
+/// where nothing new arrives, and a row is copied three times at most on its way there.
 fn idle_merge_rows(layers: &[(usize, usize, usize)]) -> Option<usize> {
     let is_merging = layers.iter().any(|&(_, batches, _)| batches > 1);
-    let runs = layers.iter().filter(|&&(_, _, rows)| rows > 0).count();
-    (is_merging || runs > IDLE_RUNS).then_some(IDLE_MERGE_ROWS)
+    let rows = || layers.iter().map(|&(_, _, rows)| rows).filter(|&rows| rows > 0);
+    let largest = rows().max().unwrap_or(0);
+    let beside = rows().sum::<usize>() - largest;
+    (is_merging || rows().count() > IDLE_RUNS || beside > largest / 2).then_some(IDLE_MERGE_ROWS)
 }
 
 /// How the workers are set up.
@@ -66,20 +73,32 @@ pub enum InputKind {
 /// What every worker does, in the same order.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// A relation fed from outside; it is complete up to `from` (exclusive) and empty.
-    CreateInput { id: ObjectId, kind: InputKind, schema: SchemaRef, from: Time },
+    /// A relation fed from outside; it is complete up to `from` (exclusive) and holds what `start` says.
+    CreateInput { id: ObjectId, kind: InputKind, schema: SchemaRef, from: Time, start: Start },
     /// A view whose contents are right from `as_of` on, arranged by `key` (all columns if empty). For every
     /// [`InputKind::Append`] input that it reads, history must be fed and closed; until then its frontier stays at `as_of`.
-    /// Live rows at times up to `as_of` are taken to be in the history.
-    CreateView { id: ObjectId, plan: Arc<Plan>, as_of: Time, key: Vec<usize> },
+    /// Live rows at times up to `as_of` are taken to be in the history. One that was saved is right from that time on, and
+    /// its history begins there.
+    CreateView { id: ObjectId, plan: Arc<Plan>, as_of: Time, key: Vec<usize>, saved: Option<Arc<Saved>> },
     /// Another arrangement of a table, upsert source or view.
-    CreateIndex { id: ObjectId, on: ObjectId, key: Vec<usize> },
+    CreateIndex { id: ObjectId, on: ObjectId, key: Vec<usize>, saved: Option<Arc<Saved>> },
     /// The dataflow and its arrangements go; what reads them must have been dropped before.
     Drop { id: ObjectId },
     /// No row with a time below `to` will be fed any more, on any input.
     Advance { to: Time },
     /// Nobody will read at a time below `to`.
     Compact { to: Time },
+    /// No arrangement merges what is there now with what comes, until [`Runtime::capture`]: so what each was at a time
+    /// that has not been fed yet can be told.
+    Pin,
+}
+
+/// What a relation that is fed from outside holds before it is fed.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    pub saved: Option<Arc<Saved>>,
+    /// What was read before this time comes as history, as for a view of the same id.
+    pub history_to: Option<Time>,
 }
 
 /// What goes to a worker.
@@ -100,6 +119,9 @@ pub enum Message {
     Arrangements {
         reply: Sender<Vec<Arrangement>>,
     },
+    Capture {
+        reply: Sender<Vec<Captured>>,
+    },
     Stop,
 }
 
@@ -118,6 +140,13 @@ pub struct Arrangement {
     pub rows: usize,
     pub bytes: usize,
     pub batches: usize,
+}
+
+/// What one worker keeps for one object: the chunks of each of its arrangements, oldest runs first.
+pub struct Captured {
+    pub object: ObjectId,
+    pub worker: usize,
+    pub arrangements: Vec<(String, Vec<Vec<ArrowChunk>>)>,
 }
 
 /// What workers share with everybody.
@@ -187,12 +216,19 @@ impl Runtime {
         let object = match &command {
             Command::CreateInput { kind: InputKind::Append, .. }
             | Command::Advance { .. }
-            | Command::Compact { .. } => None,
-            Command::CreateInput { id, kind: InputKind::Table { key } | InputKind::Upsert { key }, schema, from } => {
-                Some(self.publish(*id, schema, key, *from))
+            | Command::Compact { .. }
+            | Command::Pin => None,
+            Command::CreateInput {
+                id,
+                kind: InputKind::Table { key } | InputKind::Upsert { key },
+                schema,
+                from,
+                start,
+            } => Some(self.publish(*id, schema, key, begin(&start.saved, *from))),
+            Command::CreateView { id, plan, as_of, key, saved } => {
+                Some(self.publish(*id, &plan.schema(), key, begin(saved, *as_of)))
             }
-            Command::CreateView { id, plan, as_of, key } => Some(self.publish(*id, &plan.schema(), key, *as_of)),
-            Command::CreateIndex { id, on, key } => {
+            Command::CreateIndex { id, on, key, .. } => {
                 published.get(*on).map(|on| self.publish(*id, &on.layout.schema, key, 0))
             }
             Command::Drop { id } => {
@@ -293,6 +329,14 @@ impl Runtime {
         replies.into_iter().flatten().collect()
     }
 
+    /// What all workers keep, as of the [`Command::Pin`] before, and what has come since; pins nothing any more.
+    pub fn capture(&self) -> Vec<Captured> {
+        let (reply, replies) = channel();
+        self.to_all(|| Message::Capture { reply: reply.clone() });
+        drop(reply);
+        replies.into_iter().flatten().collect()
+    }
+
     fn to_all(&self, message: impl Fn() -> Message) {
         for (sender, thread) in self.senders.lock().expect("no panic while sending").iter() {
             // A worker that does not receive has stopped, and with it the process or the runtime.
@@ -315,6 +359,11 @@ impl Drop for Runtime {
         self.subscriptions.stop();
         self.to_all(|| Message::Stop);
     }
+}
+
+/// The time from which on an object can be read.
+fn begin(saved: &Option<Arc<Saved>>, from: Time) -> Time {
+    saved.as_ref().map_or(from, |saved| saved.time)
 }
 
 /// The key of an arrangement: the columns given, or all.

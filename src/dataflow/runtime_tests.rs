@@ -14,7 +14,7 @@ use datafusion::physical_expr::execution_props::ExecutionProps;
 use super::layout::colliding;
 use super::plan::{JoinKind, Plan, Scalar};
 use super::read::least_error;
-use super::runtime::{Command, InputKind, Options, Runtime};
+use super::runtime::{Command, InputKind, Options, Runtime, Start};
 use super::subscription::Change;
 use super::test_data::*;
 use crate::types::{Delta, ObjectId, SqlState, Stamps, Time};
@@ -28,11 +28,11 @@ fn start(workers: usize, hash_seed: u64) -> Runtime {
 }
 
 fn table(runtime: &Runtime, id: ObjectId, key: Vec<usize>) {
-    runtime.execute(Command::CreateInput { id, kind: InputKind::Table { key }, schema: schema(), from: 0 });
+    runtime.execute(Command::CreateInput { id, kind: InputKind::Table { key }, schema: schema(), from: 0, start: Start::default() });
 }
 
 fn view(runtime: &Runtime, id: ObjectId, plan: Plan, as_of: Time) {
-    runtime.execute(Command::CreateView { id, plan: Arc::new(plan), as_of, key: vec![] });
+    runtime.execute(Command::CreateView { id, plan: Arc::new(plan), as_of, key: vec![], saved: None });
 }
 
 /// What is in an object at a time, once it is complete.
@@ -223,7 +223,7 @@ fn skewed_keys_give_all_pairs() {
 fn history_and_live_rows_join_up() {
     for workers in 1..4 {
         let runtime = start(workers, 5);
-        runtime.execute(Command::CreateInput { id: LEFT, kind: InputKind::Append, schema: schema(), from: 0 });
+        runtime.execute(Command::CreateInput { id: LEFT, kind: InputKind::Append, schema: schema(), from: 0, start: Start::default() });
         let plan = Plan::Filter { input: Box::new(get(LEFT)), predicate: scalar(col("b").gt(lit(0i64)), &schema()) };
         runtime.execute(Command::Advance { to: 11 });
         view(&runtime, VIEW, plan, 10);
@@ -286,7 +286,7 @@ fn keys_are_found_and_changes_followed() {
     for (workers, seed) in [(1, 5), (3, colliding::SEED), (2, 7)] {
         let runtime = start(workers, seed);
         table(&runtime, LEFT, vec![0]);
-        runtime.execute(Command::CreateIndex { id: RIGHT, on: LEFT, key: vec![2, 1] });
+        runtime.execute(Command::CreateIndex { id: RIGHT, on: LEFT, key: vec![2, 1], saved: None });
         let told = Arc::new(std::sync::Mutex::new((Vec::<Delta>::new(), 0)));
         let teller = told.clone();
         let subscription = runtime.subscribe(LEFT, 0, move |change| {

@@ -14,13 +14,16 @@ use timely::progress::Antichain;
 
 use super::arrange::arrange;
 use super::collection::{Batch, Collection, Stream, Trace};
-use super::context::{Context, Import, Kept, Pace, Source, onlooker};
+use super::context::{Context, Import, Kept, Pace, Source, watcher};
 use super::layout::Layout;
 use super::operator::{stateless, upsert};
 use super::plan::Plan;
 use super::published::{PublishedObject, SharedBatch, Snapshot};
 use super::render::render;
-use super::runtime::{Arrangement, Command, HistoryStep, InputKind, Message, Shared, error_layout};
+use super::runtime::{
+    Arrangement, Captured, Command, HistoryStep, InputKind, Message, Shared, Start, error_layout,
+};
+use super::saved::{Restored, Saved};
 use crate::types::{Delta, ObjectId, Time};
 
 /// Messages after which the dataflows get their turn.
@@ -34,7 +37,7 @@ type Input = InputHandle<Time, NoopBuilder<Delta>>;
 /// Works until told to stop. What panics here leaves dataflows half done, so the whole process goes, loudly.
 pub fn run(timely: &mut timely::worker::Worker, messages: Receiver<Message>, shared: Arc<Shared>) {
     let index = timely.index();
-    let mut worker = Worker { timely, shared, objects: BTreeMap::new(), now: 0 };
+    let mut worker = Worker { timely, shared, objects: BTreeMap::new(), now: 0, is_pinned: false };
     if catch_unwind(AssertUnwindSafe(|| worker.work(&messages))).is_err() {
         tracing::error!(worker = index, "a worker has panicked; the process ends");
         std::process::abort();
@@ -45,8 +48,11 @@ struct Worker<'a> {
     timely: &'a mut timely::worker::Worker,
     shared: Arc<Shared>,
     objects: BTreeMap<ObjectId, Object>,
-    /// No row with an earlier time will be fed.
+    /// No row with an earlier time will be fed. Nothing runs before the first such news, so that what begins with saved
+    /// arrangements is all there when the first of them changes.
     now: Time,
+    /// Arrangements must not be merged past what they were when that was said.
+    is_pinned: bool,
 }
 
 /// What this worker knows of an object.
@@ -72,7 +78,8 @@ struct Dataflow {
     indexes: BTreeMap<ObjectId, Kept>,
     /// The object that this is an index of.
     on: Option<ObjectId>,
-    as_of: Time,
+    /// What was read up to this time comes as history.
+    history_to: Time,
     pace: Rc<Pace>,
     _imports: Vec<Import>,
     arrangements: Vec<(String, Trace)>,
@@ -97,6 +104,12 @@ struct Last {
 
 impl Worker<'_> {
     fn work(&mut self, messages: &Receiver<Message>) {
+        while self.now == 0 {
+            match messages.recv() {
+                Ok(Message::Stop) | Err(_) => return,
+                Ok(message) => self.receive(message),
+            }
+        }
         loop {
             let mut busy = false;
             for message in messages.try_iter().take(TURN_MESSAGES) {
@@ -132,6 +145,11 @@ impl Worker<'_> {
                 // Who asked may have gone.
                 let _ = reply.send(self.arrangements());
             }
+            Message::Capture { reply } => {
+                self.is_pinned = false;
+                // Who asked may have gone.
+                let _ = reply.send(self.capture());
+            }
             Message::Stop => {}
         }
     }
@@ -142,17 +160,20 @@ impl Worker<'_> {
             (Command::CreateInput { id, kind: InputKind::Append, schema, .. }, _) => {
                 self.objects.insert(id, Object::Append { schema, views: vec![] });
             }
-            (Command::CreateInput { id, kind: InputKind::Table { .. }, from, .. }, Some(object)) => {
-                self.create_input(id, object, from, |rows, layout| arrange(rows, layout, "table"));
+            (Command::CreateInput { id, kind: InputKind::Table { .. }, from, start, .. }, Some(object)) => {
+                self.create_input(id, object, (from, start), arrange);
             }
-            (Command::CreateInput { id, kind: InputKind::Upsert { .. }, from, .. }, Some(object)) => {
-                self.create_input(id, object, from, |rows, layout| upsert(rows, layout, "upsert"));
+            (Command::CreateInput { id, kind: InputKind::Upsert { .. }, from, start, .. }, Some(object)) => {
+                self.create_input(id, object, (from, start), upsert);
             }
-            (Command::CreateView { id, plan, as_of, .. }, Some(object)) => self.create_view(id, object, &plan, as_of),
-            (Command::CreateIndex { id, on, .. }, Some(object)) => self.create_index(id, object, on),
+            (Command::CreateView { id, plan, as_of, saved, .. }, Some(object)) => {
+                self.create_view(id, object, &plan, as_of, saved);
+            }
+            (Command::CreateIndex { id, on, saved, .. }, Some(object)) => self.create_index(id, object, on, saved),
             (Command::Drop { id }, _) => self.drop_object(id),
             (Command::Advance { to }, _) => self.advance(to),
             (Command::Compact { to }, _) => self.compact(to),
+            (Command::Pin, _) => self.is_pinned = true,
             // An index on what was dropped before.
             (_, None) => {}
         }
@@ -169,27 +190,50 @@ impl Worker<'_> {
         &mut self,
         id: ObjectId,
         published: Arc<PublishedObject>,
-        from: Time,
-        keep: for<'s> fn(Stream<'s>, &Arc<Layout>) -> super::collection::Arranged<'s>,
+        (from, start): (Time, Start),
+        keep: for<'s> fn(Stream<'s>, &Arc<Layout>, &str, Option<Restored>) -> super::collection::Arranged<'s>,
     ) {
         let seed = self.shared.options.hash_seed;
         let layout = published.layout.clone();
         let mut input = Input::new_with_builder();
+        let worker = (self.timely.index(), self.timely.peers());
+        let from = start.saved.as_ref().map_or(from, |saved| saved.time);
+        let restored = start.saved.as_ref().and_then(|saved| {
+            let rows = saved.arrangements.first()?;
+            Some(Restored::new(rows, saved.time, &layout, worker))
+        });
         let (rows, errors) = self.timely.dataflow_named(&format!("input {id}"), |scope| {
-            let rows = keep(input.to_stream(scope), &layout);
-            let errors = arrange(stateless::empty(scope), &error_layout(seed), "errors");
+            let rows = keep(input.to_stream(scope), &layout, "rows", restored);
+            let errors = arrange(stateless::empty(scope), &error_layout(seed), "errors", None);
             (rows.trace, errors.trace)
         });
-        input.advance_to(self.now.max(from));
-        let arrangements = vec![("rows".to_string(), onlooker(&rows))];
+        let arrangements = vec![("rows".to_string(), watcher(&rows))];
         let (rows, errors) = (Kept { layout, trace: rows }, Kept { layout: error_layout(seed), trace: errors });
         let mut dataflow = Dataflow::new(published, rows, errors, from);
-        (dataflow.input, dataflow.arrangements) = (Some(input), arrangements);
+        dataflow.arrangements = arrangements;
+        match start.history_to {
+            None => {
+                input.advance_to(self.now.max(from));
+                dataflow.input = Some(input);
+            }
+            Some(time) => {
+                dataflow.history_to = time;
+                dataflow.feeds.insert(id, Feed { handle: input, history: VecDeque::new(), live: Some(vec![]) });
+            }
+        }
         self.objects.insert(id, Object::Running(Box::new(dataflow)));
     }
 
-    fn create_view(&mut self, id: ObjectId, published: Arc<PublishedObject>, plan: &Plan, as_of: Time) {
+    fn create_view(
+        &mut self,
+        id: ObjectId,
+        published: Arc<PublishedObject>,
+        plan: &Plan,
+        as_of: Time,
+        saved: Option<Arc<Saved>>,
+    ) {
         let seed = self.shared.options.hash_seed;
+        let from = saved.as_ref().map_or(as_of, |saved| saved.time);
         let layout = published.layout.clone();
         let mut feeds = BTreeMap::new();
         let objects = &self.objects;
@@ -198,7 +242,11 @@ impl Worker<'_> {
                 .objects()
                 .into_iter()
                 .filter_map(|object| Some((object, source(object, objects.get(&object)?, scope, &mut feeds))));
-            let mut context = Context::new(scope, as_of, seed, sources.collect());
+            let context = Context::new(scope, as_of, seed, sources.collect());
+            let mut context = match saved {
+                Some(saved) => context.restoring(saved),
+                None => context,
+            };
             let collection = render(plan, &mut context);
             let rows = context.arrange(collection.rows, &layout, "rows").trace;
             let errors = context.arrange(collection.errors, &error_layout(seed), "errors").trace;
@@ -211,16 +259,22 @@ impl Worker<'_> {
             }
         }
         let (rows, errors) = (Kept { layout, trace: rows }, Kept { layout: error_layout(seed), trace: errors });
-        let dataflow = Dataflow::new(published, rows, errors, as_of);
-        let dataflow = Dataflow { feeds, pace, _imports: imports, arrangements, ..dataflow };
+        let dataflow = Dataflow::new(published, rows, errors, from);
+        let dataflow = Dataflow { feeds, history_to: as_of, pace, _imports: imports, arrangements, ..dataflow };
         self.objects.insert(id, Object::Running(Box::new(dataflow)));
     }
 
     /// An index is a view of all rows whose arrangement is known to the object it is on.
-    fn create_index(&mut self, id: ObjectId, published: Arc<PublishedObject>, on: ObjectId) {
+    fn create_index(
+        &mut self,
+        id: ObjectId,
+        published: Arc<PublishedObject>,
+        on: ObjectId,
+        saved: Option<Arc<Saved>>,
+    ) {
         let Some(dataflow) = self.dataflow(on) else { return };
         let (schema, since) = (dataflow.rows.layout.schema.clone(), dataflow.rows.since());
-        self.create_view(id, published, &Plan::Get { object: on, schema }, since);
+        self.create_view(id, published, &Plan::Get { object: on, schema }, since, saved);
         let Some(index) = self.dataflow(id) else { return };
         index.on = Some(on);
         let kept = index.rows.clone();
@@ -249,8 +303,11 @@ impl Worker<'_> {
         let views = match self.objects.get_mut(&input) {
             Some(Object::Append { views, .. }) => views.clone(),
             Some(Object::Running(dataflow)) => {
-                if let Some(input) = &mut dataflow.input {
-                    input.send_batch(&mut delta);
+                let history_to = dataflow.history_to;
+                match (&mut dataflow.input, dataflow.feeds.get_mut(&input)) {
+                    (Some(input), _) => input.send_batch(&mut delta),
+                    (None, Some(feed)) => feed.feed(delta, history_to),
+                    (None, None) => {}
                 }
                 return;
             }
@@ -258,9 +315,9 @@ impl Worker<'_> {
         };
         for view in views {
             if let Some(dataflow) = self.dataflow(view) {
-                let as_of = dataflow.as_of;
+                let history_to = dataflow.history_to;
                 if let Some(feed) = dataflow.feeds.get_mut(&input) {
-                    feed.feed(delta.clone(), as_of);
+                    feed.feed(delta.clone(), history_to);
                 }
             }
         }
@@ -280,8 +337,12 @@ impl Worker<'_> {
     }
 
     fn compact(&mut self, to: Time) {
+        let now = Antichain::from_elem(self.now);
         for object in self.objects.values_mut() {
             let Object::Running(dataflow) = object else { continue };
+            if !self.is_pinned {
+                dataflow.arrangements.iter_mut().for_each(|(_, trace)| trace.set_logical_compaction(now.borrow()));
+            }
             let to = Antichain::from_elem(dataflow.published.compact(to));
             for kept in [&mut dataflow.rows, &mut dataflow.errors].into_iter().chain(dataflow.indexes.values_mut()) {
                 kept.trace.set_logical_compaction(to.borrow());
@@ -294,11 +355,11 @@ impl Worker<'_> {
         let mut busy = false;
         for object in self.objects.values_mut() {
             let Object::Running(dataflow) = object else { continue };
-            let Dataflow { feeds, pace, published, as_of, .. } = dataflow.as_mut();
+            let Dataflow { feeds, pace, published, history_to, .. } = dataflow.as_mut();
             for feed in feeds.values_mut().filter(|feed| !feed.history.is_empty()) {
                 busy = true;
                 if pace.put_off.get() == 0 {
-                    let rows = feed.take_in(*as_of, self.now);
+                    let rows = feed.take_in(*history_to, self.now);
                     published.history.leave(rows);
                 }
             }
@@ -317,6 +378,22 @@ impl Worker<'_> {
         if moved {
             (self.shared.on_progress)();
         }
+    }
+
+    fn capture(&self) -> Vec<Captured> {
+        let worker = self.timely.index();
+        let mut captured = vec![];
+        for (&object, kept) in &self.objects {
+            let Object::Running(dataflow) = kept else { continue };
+            let chunks = |(name, trace): &(String, Trace)| {
+                let mut runs: Vec<Vec<_>> = vec![];
+                trace.map_batches(|batch| runs.push(batch.chunks.iter().cloned().collect()));
+                runs.retain(|run| !run.is_empty());
+                (name.clone(), runs)
+            };
+            captured.push(Captured { object, worker, arrangements: dataflow.arrangements.iter().map(chunks).collect() });
+        }
+        captured
     }
 
     fn arrangements(&self) -> Vec<Arrangement> {
@@ -409,7 +486,7 @@ impl Dataflow {
             errors,
             indexes: BTreeMap::new(),
             on: None,
-            as_of,
+            history_to: as_of,
             pace: Rc::default(),
             _imports: vec![],
             arrangements: vec![],
@@ -445,8 +522,8 @@ impl Dataflow {
 
 impl Feed {
     /// Live rows; those that the history holds too are left out.
-    fn feed(&mut self, delta: Delta, as_of: Time) {
-        let delta = delta.after(as_of);
+    fn feed(&mut self, delta: Delta, history_to: Time) {
+        let delta = delta.after(history_to);
         match &mut self.live {
             Some(waiting) => waiting.push(delta),
             None => self.send(delta),
@@ -460,7 +537,7 @@ impl Feed {
     }
 
     /// Takes in some history; gives the number of its rows.
-    fn take_in(&mut self, as_of: Time, now: Time) -> usize {
+    fn take_in(&mut self, history_to: Time, now: Time) -> usize {
         let mut rows = 0;
         while rows < TURN_HISTORY_ROWS {
             match self.history.pop_front() {
@@ -468,9 +545,9 @@ impl Feed {
                     rows += delta.len();
                     self.send(delta);
                 }
-                Some(HistoryStep::Advance(to)) => self.advance_to(to.min(as_of)),
+                Some(HistoryStep::Advance(to)) => self.advance_to(to.min(history_to)),
                 Some(HistoryStep::Close) => {
-                    self.advance_to(as_of);
+                    self.advance_to(history_to);
                     for delta in self.live.take().unwrap_or_default() {
                         self.send(delta);
                     }

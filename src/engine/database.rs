@@ -10,14 +10,16 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use tokio::sync::watch;
 
 use super::config::Config;
+use super::durable;
 use super::ingest::Ingest;
+use super::recovery;
 use super::timeline::{Timeline, Turn};
-use super::transaction::catalog_conflict;
 use super::views::Views;
 use crate::catalog::{Catalog, Item};
 use crate::dataflow::plan::Plan;
 use crate::dataflow::runtime::{Command, Options, Runtime};
-use crate::types::{Clock, Error, ObjectId, Result, SqlState, Time, random_u64};
+use crate::store::Store;
+use crate::types::{Error, ObjectId, Result, SqlState, Time};
 
 /// The running database; one per process.
 pub struct Database {
@@ -33,22 +35,19 @@ pub struct Database {
     writers: Mutex<HashMap<ObjectId, Arc<tokio::sync::Mutex<()>>>>,
     temporary_ids: AtomicU64,
     stopping: Arc<AtomicBool>,
-    ticker: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Database {
     /// Starts the workers and the clock.
     pub fn open(config: Config) -> Result<Arc<Database>> {
-        std::fs::create_dir_all(&config.data).map_err(|error| {
-            let message = format!("could not use the data directory \"{}\": {error}", config.data.display());
-            Error::new(SqlState::IO_ERROR, message)
-        })?;
+        let store = Arc::new(Store::open(&config.data)?);
         let (moved, progress) = watch::channel(0);
         let on_progress = Arc::new(move || moved.send_modify(|count| *count += 1));
-        let options = Options { workers: config.workers, hash_seed: random_u64() };
+        let options = Options { workers: config.workers, hash_seed: durable::hash_seed(&store)? };
         let runtime = Arc::new(Runtime::start(options, on_progress)?);
         let retention = config.retention.as_micros() as u64;
-        let timeline = Arc::new(Timeline::new(Clock::starting_after(0), runtime.clone(), progress, retention));
+        let timeline = Arc::new(Timeline::new(runtime.clone(), store.clone(), progress, retention)?);
         let pool = Arc::new(FairSpillPool::new(config.query_memory_bytes));
         let environment = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
         let database = Arc::new(Database {
@@ -62,9 +61,10 @@ impl Database {
             writers: Mutex::default(),
             temporary_ids: AtomicU64::new(u64::MAX),
             stopping: Arc::default(),
-            ticker: Mutex::default(),
+            threads: Mutex::default(),
         });
-        database.start_ticker()?;
+        recovery::recover(&database, &store)?;
+        database.start_threads()?;
         Ok(database)
     }
 
@@ -73,14 +73,9 @@ impl Database {
         self.catalog.read().expect("no panic while holding the catalog").clone()
     }
 
-    /// Puts `next` in the place of `base`, unless something else has been put there meanwhile. In a turn of the timeline.
-    pub fn replace_catalog(&self, base: &Arc<Catalog>, next: Arc<Catalog>) -> Result<()> {
-        let mut catalog = self.catalog.write().expect("no panic while holding the catalog");
-        if catalog.version != base.version {
-            return Err(catalog_conflict());
-        }
-        *catalog = next;
-        Ok(())
+    /// Puts another catalog in place, in a turn of the timeline.
+    pub fn replace_catalog(&self, next: Arc<Catalog>) {
+        *self.catalog.write().expect("no panic while holding the catalog") = next;
     }
 
     /// Waits for the right to read a table in order to write it.
@@ -104,8 +99,8 @@ impl Database {
             })
         };
         let inputs = plan.objects().into_iter().filter(is_append);
-        let histories = inputs.filter_map(|input| Some((input, self.ingest.history(input, as_of)?))).collect();
-        turn.execute(Command::CreateView { id, plan, as_of, key });
+        let histories = inputs.filter_map(|input| Some((input, self.ingest.history(input, 0, as_of)?))).collect();
+        turn.execute(Command::CreateView { id, plan, as_of, key, saved: None });
         self.views.start(&self.runtime, id, as_of, histories);
     }
 
@@ -158,27 +153,37 @@ impl Database {
     /// Ends the ticks; sessions must have ended before.
     pub fn shutdown(&self) {
         self.stopping.store(true, Ordering::Relaxed);
-        let ticker = self.ticker.lock().expect("no panic while holding the ticker").take();
-        if let Some(ticker) = ticker {
-            // A ticker that panicked has said so already.
-            ticker.join().ok();
+        let threads = std::mem::take(&mut *self.threads.lock().expect("no panic while holding the threads"));
+        for thread in threads {
+            // A thread that panicked has said so already.
+            thread.join().ok();
         }
+        self.timeline.settle(self.timeline.readable());
     }
 
-    fn start_ticker(self: &Arc<Self>) -> Result<()> {
-        let database = Arc::downgrade(self);
-        let (stopping, ingest, tick) = (self.stopping.clone(), self.ingest.clone(), self.config.tick);
+    /// The ticks of the sources, and the syncs of the log.
+    fn start_threads(self: &Arc<Self>) -> Result<()> {
+        let (ingest, tick) = (self.ingest.clone(), self.config.tick);
+        self.start_thread("ticker", move |database| {
+            database.tick();
+            std::thread::sleep(tick);
+            ingest.wait(tick * 10);
+        })?;
+        self.start_thread("log", move |database| database.timeline.sync(tick * 10))
+    }
+
+    /// A thread that does something again and again until the database stops.
+    fn start_thread(self: &Arc<Self>, name: &str, each: impl Fn(&Database) + Send + 'static) -> Result<()> {
+        let (database, stopping) = (Arc::downgrade(self), self.stopping.clone());
         let body = move || {
             while !stopping.load(Ordering::Relaxed) {
-                ingest.wait(tick * 10);
                 let Some(database) = database.upgrade() else { break };
-                database.tick();
-                std::thread::sleep(tick);
+                each(&database);
             }
         };
-        let thread = std::thread::Builder::new().name("ticker".into()).spawn(body);
-        let thread = thread.map_err(|error| Error::internal(format!("could not start the ticker: {error}")))?;
-        *self.ticker.lock().expect("no panic while holding the ticker") = Some(thread);
+        let thread = std::thread::Builder::new().name(name.into()).spawn(body);
+        let thread = thread.map_err(|error| Error::internal(format!("could not start a thread: {error}")))?;
+        self.threads.lock().expect("no panic while holding the threads").push(thread);
         Ok(())
     }
 

@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use arrow::array::RecordBatch;
-
+use super::bell::Bell;
+use super::durable;
 use super::timeline::{Timeline, Turn};
 use crate::connect::{Follower, Positions, RecordError, Source, SourceBatch};
+use crate::store::Change;
 use crate::types::{Delta, Error, ObjectId, Result, Time};
 
 /// Batches that a follower may be ahead of the ticks.
@@ -38,9 +39,24 @@ struct Running {
     bindings: VecDeque<(Time, Positions)>,
     /// None once the follower has given up.
     follower: Option<(Box<dyn Follower>, Receiver<Result<SourceBatch>>)>,
-    errors: VecDeque<(Time, RecordError)>,
+    /// Taken from the follower, and not bound yet.
+    drained: Vec<SourceBatch>,
+    /// With the numbers that they are kept under, which grow.
+    errors: VecDeque<(u64, (Time, RecordError))>,
+    next_error: u64,
     failure: Option<Error>,
+    /// Why what was read can't be bound, if it can't.
+    trouble: Option<String>,
     records: u64,
+}
+
+/// What is known of a source from before it is followed.
+pub struct Known {
+    /// Where reading began.
+    pub start: Positions,
+    /// The last is where reading goes on.
+    pub bindings: Vec<(Time, Positions)>,
+    pub errors: Vec<(u64, (Time, RecordError))>,
 }
 
 /// What `millrace.sources` shows.
@@ -65,25 +81,31 @@ pub struct History {
 }
 
 impl Ingest {
-    /// Begins to read `source`; `relations` are the ids of what it gives. In the turn in which its inputs are made.
-    pub fn start(
-        &self,
-        turn: &Turn<'_>,
-        id: ObjectId,
-        source: Arc<dyn Source>,
-        relations: Vec<ObjectId>,
-        start: Positions,
-    ) {
+    /// Begins to read `source`, or goes on; `relations` are the ids of what it gives. In the turn in which its inputs are
+    /// made.
+    pub fn start(&self, id: ObjectId, source: Arc<dyn Source>, relations: Vec<ObjectId>, known: Known) {
         let (sender, receiver) = sync_channel(FOLLOWER_QUEUE_BATCHES);
         let bell = self.bell.clone();
-        let followed = source.follow(start.clone(), sender, Arc::new(move || bell.ring()));
+        let from = known.bindings.last().map_or_else(|| known.start.clone(), |(_, positions)| positions.clone());
+        let followed = source.follow(from, sender, Arc::new(move || bell.ring()));
         let (follower, failure) = match followed {
             Ok(follower) => (Some((follower, receiver)), None),
             Err(error) => (None, Some(error)),
         };
-        let bindings = VecDeque::from([(turn.as_of(), start.clone())]);
-        let errors = VecDeque::new();
-        let running = Running { source, relations, start, bindings, follower, errors, failure, records: 0 };
+        let next_error = known.errors.last().map_or(0, |(number, _)| number + 1);
+        let running = Running {
+            source,
+            relations,
+            start: known.start,
+            bindings: known.bindings.into(),
+            follower,
+            drained: vec![],
+            errors: known.errors.into(),
+            next_error,
+            failure,
+            trouble: None,
+            records: 0,
+        };
         self.lock().insert(id, running);
     }
 
@@ -100,14 +122,24 @@ impl Ingest {
         let mut turn = timeline.turn();
         let mut sources = self.lock();
         let share = TICK_BYTES_MAX.min(room / sources.len().max(1));
-        let drained: Vec<_> = sources.values_mut().map(|running| (running.drain(share), running)).collect();
-        let drained: Vec<_> = drained.into_iter().filter(|(batches, _)| !batches.is_empty()).collect();
+        sources.values_mut().for_each(|running| running.drain(share));
+        let mut drained: Vec<_> = sources.iter_mut().filter(|(_, running)| !running.drained.is_empty()).collect();
         if drained.is_empty() {
             return false;
         }
         let time = turn.mint();
-        for (batches, running) in drained {
-            running.bind(&turn, time, batches);
+        let changes = drained.iter_mut().flat_map(|(id, running)| running.bind(**id, time)).collect();
+        let logged = turn.log(time, changes);
+        for (_, running) in drained {
+            running.trouble = logged.as_ref().err().map(Error::to_string);
+            match &logged {
+                Ok(()) => running.feed(&turn, time),
+                Err(_) => running.unbind(),
+            }
+        }
+        if let Err(error) = &logged {
+            tracing::warn!(%error, "what sources have read can't be bound; they wait");
+            return false;
         }
         turn.close(time);
         true
@@ -118,8 +150,9 @@ impl Ingest {
         self.bell.wait(limit);
     }
 
-    /// The records of a relation that are bound at or below `time`, and why the source stopped, if it did before.
-    pub fn history(&self, relation: ObjectId, time: Time) -> Option<Result<History>> {
+    /// The records of a relation that are bound after `after` (0: all) and at or below `time`, and why the source stopped,
+    /// if it did before.
+    pub fn history(&self, relation: ObjectId, after: Time, time: Time) -> Option<Result<History>> {
         let sources = self.lock();
         let (running, index) = sources.values().find_map(|running| {
             let index = running.relations.iter().position(|&id| id == relation)?;
@@ -128,9 +161,8 @@ impl Ingest {
         if let Some(failure) = &running.failure {
             return Some(Err(failure.clone()));
         }
-        let bound = running.bindings.iter().rev().find(|(bound, _)| *bound <= time);
-        let to = bound.map_or_else(|| running.start.clone(), |(_, positions)| positions.clone());
-        Some(Ok(History { source: running.source.clone(), relation: index, from: running.start.clone(), to }))
+        let (from, to) = (running.bound_at(after), running.bound_at(time));
+        Some(Ok(History { source: running.source.clone(), relation: index, from, to }))
     }
 
     /// Why the source of a relation stopped, if it did.
@@ -140,13 +172,21 @@ impl Ingest {
         running.failure.clone()
     }
 
-    /// Forgets bindings that nobody can read at any more.
+    /// Forgets bindings that nobody can read at any more, nor begin from.
     pub fn trim(&self, before: Time) {
         for running in self.lock().values_mut() {
             while running.bindings.len() > 1 && running.bindings[1].0 <= before {
                 running.bindings.pop_front();
             }
         }
+    }
+
+    /// What forgets the bindings in the log that nobody needs who begins at `oldest`.
+    pub fn trim_log(&self, id: ObjectId, oldest: Time) -> Option<Change> {
+        let sources = self.lock();
+        let bindings = &sources.get(&id)?.bindings;
+        let needed = bindings.iter().rev().find(|(bound, _)| *bound <= oldest)?;
+        Some(durable::trim_bindings(id, needed.0))
     }
 
     pub fn topic(&self, id: ObjectId) -> Option<String> {
@@ -162,7 +202,7 @@ impl Ingest {
         let sources = self.lock();
         let of = |(id, running): (&ObjectId, &Running)| {
             let id = *id;
-            running.errors.iter().map(move |(time, error)| (id, *time, error.clone())).collect::<Vec<_>>()
+            running.errors.iter().map(move |(_, (time, error))| (id, *time, error.clone())).collect::<Vec<_>>()
         };
         sources.iter().flat_map(of).collect()
     }
@@ -173,16 +213,15 @@ impl Ingest {
 }
 
 impl Running {
-    /// What the follower has delivered since the last tick; the batch that goes beyond a limit is the last.
-    fn drain(&mut self, bytes_max: usize) -> Vec<SourceBatch> {
-        let mut batches = Vec::new();
-        let mut bytes = 0;
+    /// Takes what the follower has delivered since the last tick; the batch that goes beyond a limit is the last.
+    fn drain(&mut self, bytes_max: usize) {
+        let mut bytes: usize = self.drained.iter().map(|batch| batch.bytes).sum();
         while bytes < bytes_max {
             let Some((_, receiver)) = &self.follower else { break };
             match receiver.try_recv() {
                 Ok(Ok(batch)) => {
                     bytes += batch.bytes;
-                    batches.push(batch);
+                    self.drained.push(batch);
                 }
                 Ok(Err(error)) => {
                     tracing::error!(%error, "a source stopped");
@@ -192,60 +231,54 @@ impl Running {
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             }
         }
-        batches
     }
 
-    /// Gives a tick's batches their time: rows are fed, positions bound, errors kept.
-    fn bind(&mut self, turn: &Turn<'_>, time: Time, batches: Vec<SourceBatch>) {
+    /// Gives what was drained its time: positions are bound, errors kept; what that changes in the log.
+    fn bind(&mut self, id: ObjectId, time: Time) -> Vec<Change> {
         let mut positions = self.bindings.back().expect("the start is bound").1.clone();
-        for batch in batches {
-            for (index, rows) in batch.rows {
-                self.records += rows.num_rows() as u64;
-                feed(turn, self.relations[index], rows, time);
+        let mut changes = vec![];
+        for batch in &mut self.drained {
+            positions.0.extend(&batch.positions.0);
+            for error in batch.errors.drain(..) {
+                changes.push(durable::source_error(id, self.next_error, time, &error));
+                self.errors.push_back((self.next_error, (time, error)));
+                self.next_error += 1;
             }
-            positions.0.extend(batch.positions.0);
-            self.errors.extend(batch.errors.into_iter().map(|error| (time, error)));
         }
         while self.errors.len() > ERRORS_KEPT {
-            self.errors.pop_front();
+            changes.extend(self.errors.pop_front().map(|(number, _)| durable::forget_source_error(id, number)));
         }
+        changes.push(durable::binding(id, time, &positions));
         self.bindings.push_back((time, positions));
+        changes
+    }
+
+    /// Takes a binding back that could not be logged.
+    fn unbind(&mut self) {
+        self.bindings.pop_back();
+    }
+
+    /// Feeds what was drained and has been bound.
+    fn feed(&mut self, turn: &Turn<'_>, time: Time) {
+        for (index, rows) in self.drained.drain(..).flat_map(|batch| batch.rows) {
+            self.records += rows.num_rows() as u64;
+            if rows.num_rows() > 0 {
+                turn.feed(self.relations[index], Delta::insert(rows, time));
+            }
+        }
+    }
+
+    /// How far reading was at a time.
+    fn bound_at(&self, time: Time) -> Positions {
+        let bound = self.bindings.iter().rev().find(|(bound, _)| *bound <= time);
+        bound.map_or_else(|| self.start.clone(), |(_, positions)| positions.clone())
     }
 
     fn status(&self, id: ObjectId) -> SourceStatus {
         let (bound_at, positions) = self.bindings.back().cloned().expect("the start is bound");
-        let trouble = match (&self.failure, &self.follower) {
-            (Some(failure), _) => Some(failure.to_string()),
-            (None, Some((follower, _))) => follower.trouble(),
-            (None, None) => None,
-        };
+        let of_follower = || self.follower.as_ref().and_then(|(follower, _)| follower.trouble());
+        let trouble = self.failure.as_ref().map(Error::to_string).or_else(|| self.trouble.clone()).or_else(of_follower);
         let lag = self.follower.as_ref().and_then(|(follower, _)| follower.lag());
         SourceStatus { id, positions, bound_at, records: self.records, errors: self.errors.len(), lag, trouble }
-    }
-}
-
-fn feed(turn: &Turn<'_>, relation: ObjectId, rows: RecordBatch, time: Time) {
-    if rows.num_rows() > 0 {
-        turn.feed(relation, Delta::insert(rows, time));
-    }
-}
-
-/// Wakes the ticking thread.
-#[derive(Default)]
-struct Bell {
-    rung: Mutex<bool>,
-    condition: Condvar,
-}
-
-impl Bell {
-    fn ring(&self) {
-        *self.rung.lock().expect("no panic while ringing") = true;
-        self.condition.notify_one();
-    }
-
-    fn wait(&self, limit: std::time::Duration) {
-        let rung = self.rung.lock().expect("no panic while ringing");
-        let wait = self.condition.wait_timeout_while(rung, limit, |rung| !*rung);
-        *wait.expect("no panic while ringing").0 = false;
     }
 }

@@ -7,9 +7,11 @@
 //!          published snapshots at one time)
 //! ```
 
+mod bell;
 mod config;
 mod cursor;
 mod database;
+mod durable;
 mod effect;
 mod footprint;
 mod ingest;
@@ -19,6 +21,7 @@ mod outcome;
 mod plans;
 mod prepared;
 mod read;
+mod recovery;
 mod session;
 mod settings;
 mod statement;

@@ -124,7 +124,7 @@ impl Session {
         match outcome {
             // A COPY goes on after its statement has returned, and commits at its end.
             Ok(Outcome::CopyIn(copy)) => Ok(Outcome::CopyIn(copy)),
-            Ok(outcome) if alone => self.commit().map(|()| outcome),
+            Ok(outcome) if alone => self.commit().await.map(|()| outcome),
             Ok(outcome) => Ok(outcome),
             Err(error) => {
                 self.fail_transaction();
@@ -145,7 +145,7 @@ impl Session {
     /// Commits the implicit transaction, if one is open, or rolls it back after an error.
     pub async fn end_implicit(&mut self, succeeded: bool) -> Result<()> {
         match self.transaction.as_ref().map(|transaction| transaction.block) {
-            Some(Block::Implicit) if succeeded && !self.is_failed() => self.commit(),
+            Some(Block::Implicit) if succeeded && !self.is_failed() => self.commit().await,
             Some(Block::Implicit) => {
                 self.rollback();
                 Ok(())
@@ -169,7 +169,7 @@ impl Session {
             error => error,
         };
         let ended = match checked {
-            Ok(()) if alone => self.commit(),
+            Ok(()) if alone => self.commit().await,
             other => other,
         };
         ended.inspect_err(|_| self.fail_transaction())?;
@@ -260,12 +260,17 @@ impl Session {
     }
 
     /// Ends the transaction for good. Cursors WITHOUT HOLD end with it.
-    pub(super) fn commit(&mut self) -> Result<()> {
+    pub(super) async fn commit(&mut self) -> Result<()> {
         let Some(transaction) = self.transaction.take() else { return Ok(()) };
         let block = transaction.block;
         let committed = transaction.commit(&self.database);
         self.end(block, committed.is_ok());
-        committed
+        if let Some(time) = committed?
+            && self.settings.waits_for_disk()
+        {
+            self.database.timeline.settled(time).await;
+        }
+        Ok(())
     }
 
     pub(super) fn rollback(&mut self) {
@@ -322,18 +327,6 @@ impl Session {
         let catalog = self.transaction().reading_catalog();
         let system = System { catalog: catalog.clone(), process_id: self.process_id };
         f(&Planner::new(&catalog, &context, &system).with_values(values))
-    }
-
-    /// Plans what the catalog holds as text, as it was planned when it was defined.
-    pub(super) fn plan_stored<T>(
-        &mut self,
-        search_path: &[String],
-        f: impl FnOnce(&Planner<'_>) -> Result<T>,
-    ) -> Result<T> {
-        let context = PlanContext { now: None, search_path: search_path.to_vec(), ..self.plan_context() };
-        let catalog = self.transaction().catalog.clone();
-        let system = System { catalog: catalog.clone(), process_id: self.process_id };
-        f(&Planner::new(&catalog, &context, &system))
     }
 
     /// Plans something to be kept up to date, in which time does not stand still.

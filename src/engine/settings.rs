@@ -15,6 +15,7 @@ enum Kind {
     Duration,
     TimeZone,
     Isolation,
+    SynchronousCommit,
     /// Only this value is taken (in any case), since nothing else would be true.
     Only(&'static str),
     /// What the server is; can't be set.
@@ -73,7 +74,7 @@ const SETTINGS: &[Setting] = &[
     reported("session_authorization", Kind::Text, "millrace"),
     reported("standard_conforming_strings", Kind::Only("on"), "on"),
     setting("statement_timeout", Kind::Duration, "0"),
-    setting("synchronous_commit", Kind::Text, "on"),
+    setting("synchronous_commit", Kind::SynchronousCommit, "on"),
     reported("TimeZone", Kind::TimeZone, "UTC"),
     setting("transaction_isolation", Kind::Isolation, "strict serializable"),
     setting("transaction_read_only", Kind::Bool, "off"),
@@ -200,6 +201,11 @@ impl Settings {
         self.get("TimeZone")
     }
 
+    /// Whether a commit is acknowledged only when it is on the disk.
+    pub fn waits_for_disk(&self) -> bool {
+        self.get("synchronous_commit") != "off"
+    }
+
     /// Whether reads see everything that was acknowledged, or what is complete without waiting.
     pub fn strict(&self) -> bool {
         self.get("transaction_isolation") != "serializable"
@@ -220,6 +226,7 @@ impl Setting {
             Kind::Duration => parse_millis(value).map(|millis| millis.to_string()).ok_or_else(invalid),
             Kind::TimeZone => parse_time_zone(value).ok_or_else(invalid),
             Kind::Isolation => parse_isolation(value).map(str::to_string).ok_or_else(invalid),
+            Kind::SynchronousCommit => parse_synchronous_commit(value).ok_or_else(invalid),
             Kind::Only(only) => accepts_only(only, value).then(|| only.to_string()).ok_or_else(|| {
                 let hint = format!("Only \"{only}\" is supported.");
                 Error::unsupported(format!("parameter \"{}\" cannot be set to \"{value}\"", self.name)).with_hint(hint)
@@ -285,6 +292,14 @@ fn parse_isolation(value: &str) -> Option<&'static str> {
             Some("strict serializable")
         }
         _ => None,
+    }
+}
+
+/// There are no replicas, so all that wait for one mean the disk.
+fn parse_synchronous_commit(value: &str) -> Option<String> {
+    match value.to_lowercase().as_str() {
+        kind @ ("local" | "remote_write" | "remote_apply") => Some(kind.to_string()),
+        other => parse_bool(other).map(|on| if on { "on" } else { "off" }.to_string()),
     }
 }
 

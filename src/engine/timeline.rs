@@ -2,20 +2,26 @@
 //!
 //! ```text
 //!   commit of a transaction ─┐
-//!   tick of the sources ─────┼─▶ mint t ─▶ feed rows at t ─▶ Advance(t + 1) ─▶ readable(t)
-//!   CREATE / DROP ───────────┘   all under one lock, so every worker sees them in this order
+//!   tick of the sources ─────┼─▶ mint t ─▶ log ─▶ feed rows at t ─▶ Advance(t + 1) ─▶ sync ─▶ settled(t)
+//!   CREATE / DROP ───────────┘   up to Advance under one lock, so every worker sees them in this order
 //! ```
-//! Frontiers of all inputs advance together, so a read at [`Timeline::readable`] waits only for work, never for data.
+//! Frontiers of all inputs advance together, so a read at the newest time waits only for work, never for data. What is
+//! read may not be on the disk yet; nobody outside is told of it, nor of a commit, before it is [`Timeline::settled`]. What
+//! is closed while the disk is busy is synced together.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::bell::Bell;
+use super::durable;
 use super::footprint::Footprint;
 use super::write_log::WriteLog;
 use crate::dataflow::runtime::{Command, Runtime};
-use crate::types::{Clock, Delta, ObjectId, Time};
+use crate::store::{Change, Store};
+use crate::types::{Clock, Delta, ObjectId, Result, Time};
 
 /// How far compaction goes at least, since each step of it wakes all workers and has every arrangement published anew.
 const COMPACTION_STEP_MICROS: Time = 250_000;
@@ -24,6 +30,11 @@ const COMPACTION_STEP_MICROS: Time = 250_000;
 pub struct Timeline {
     clock: Clock,
     pub runtime: Arc<Runtime>,
+    store: Arc<Store>,
+    /// Rung when something was closed that is not on the disk.
+    unsynced: Bell,
+    /// Everything before this time is on the disk.
+    synced: watch::Sender<Time>,
     state: Mutex<State>,
     progress: watch::Receiver<u64>,
     retention_micros: u64,
@@ -31,7 +42,7 @@ pub struct Timeline {
 
 struct State {
     /// No row below this time will be fed any more.
-    advanced: Time,
+    closed: Time,
     /// Times that somebody reads at, with the number of readers; nothing is compacted beyond the least.
     holds: BTreeMap<Time, usize>,
     /// What was written to tables since `compacted`.
@@ -41,23 +52,32 @@ struct State {
 }
 
 impl Timeline {
+    /// A timeline that begins after everything that is in the store; the first turn that is closed starts the workers.
     /// `progress` changes whenever a published frontier has moved.
-    pub fn new(clock: Clock, runtime: Arc<Runtime>, progress: watch::Receiver<u64>, retention_micros: u64) -> Self {
-        let advanced = clock.mint();
-        runtime.execute(Command::Advance { to: advanced });
-        let state = State { advanced, holds: BTreeMap::new(), written: WriteLog::default(), compacted: 0 };
-        Timeline { clock, runtime, state: Mutex::new(state), progress, retention_micros }
+    pub fn new(
+        runtime: Arc<Runtime>,
+        store: Arc<Store>,
+        progress: watch::Receiver<u64>,
+        retention_micros: u64,
+    ) -> Result<Self> {
+        let clock = Clock::starting_after(durable::clock(&store)?);
+        let now = clock.mint();
+        let written = WriteLog::default();
+        let state = State { closed: now, holds: BTreeMap::new(), written, compacted: 0 };
+        let (synced, unsynced) = (watch::Sender::new(now), Bell::default());
+        let state = Mutex::new(state);
+        Ok(Timeline { clock, runtime, store, unsynced, synced, state, progress, retention_micros })
     }
 
-    /// The newest time that is closed: everything acknowledged so far is at or below it.
+    /// The newest time that is closed: everything acknowledged so far is at or below it, and perhaps more.
     pub fn readable(&self) -> Time {
-        self.lock().advanced - 1
+        self.lock().closed - 1
     }
 
     /// Keeps the present readable until the hold is dropped.
     pub fn hold_now(self: &Arc<Self>) -> Hold {
         let mut state = self.lock();
-        let time = state.advanced - 1;
+        let time = state.closed - 1;
         state.hold(time);
         Hold { time, timeline: self.clone() }
     }
@@ -68,7 +88,7 @@ impl Timeline {
         if time < state.compacted {
             return Err(state.compacted);
         }
-        let time = time.min(state.advanced - 1);
+        let time = time.min(state.closed - 1);
         state.hold(time);
         Ok(Hold { time, timeline: self.clone() })
     }
@@ -86,7 +106,7 @@ impl Timeline {
     /// Lets the workers forget what nobody may ask for any more.
     pub fn compact(&self) {
         let mut state = self.lock();
-        let newest = (state.advanced - 1).saturating_sub(self.retention_micros);
+        let newest = (state.closed - 1).saturating_sub(self.retention_micros);
         let oldest_held = state.holds.keys().next().copied();
         let to = oldest_held.map_or(newest, |held| held.min(newest));
         if to >= state.compacted + COMPACTION_STEP_MICROS {
@@ -94,6 +114,38 @@ impl Timeline {
             state.written.trim(to);
             self.runtime.execute(Command::Compact { to });
         }
+    }
+
+    /// Waits until everything up to `time`, as far as that is closed, is on the disk.
+    pub async fn settled(&self, time: Time) {
+        let time = time.min(self.readable());
+        // The sender lives as long as this does.
+        self.synced.subscribe().wait_for(|synced| *synced > time).await.ok();
+    }
+
+    /// Waits a while for something that was closed, and brings it to the disk. What a thread of its own does for ever.
+    pub fn sync(&self, limit: Duration) {
+        self.unsynced.wait(limit);
+        let closed = self.lock().closed;
+        self.settle(closed - 1);
+    }
+
+    /// Brings everything up to `time` to the disk, if it is not there.
+    pub fn settle(&self, time: Time) {
+        if time < *self.synced.borrow() {
+            return;
+        }
+        let closed = self.lock().closed;
+        if let Err(error) = self.store.sync() {
+            // Nobody knows what is on the disk now, and asking again does not tell: the log does, after a restart.
+            tracing::error!(%error, "what was acknowledged can't be made to last; the process ends");
+            std::process::abort();
+        }
+        self.synced.send_if_modified(|synced| {
+            let is_later = closed > *synced;
+            *synced = closed.max(*synced);
+            is_later
+        });
     }
 
     /// The oldest time that can still be read at.
@@ -121,7 +173,13 @@ pub struct Turn<'a> {
 impl Turn<'_> {
     /// The newest closed time; what is made in this turn is right from here on.
     pub fn as_of(&self) -> Time {
-        self.state.advanced - 1
+        self.state.closed - 1
+    }
+
+    /// Writes what is about to happen at `time` to the log. If that fails, nothing happens.
+    pub fn log(&self, time: Time, mut changes: Vec<Change>) -> Result<()> {
+        changes.push(durable::put_clock(time));
+        self.timeline.store.write(changes)
     }
 
     /// Whether what was read at `since` has been written after it.
@@ -135,7 +193,7 @@ impl Turn<'_> {
 
     /// A timestamp for what is fed next; [`close`](Self::close) must follow.
     pub fn mint(&self) -> Time {
-        self.timeline.clock.mint().max(self.state.advanced)
+        self.timeline.clock.mint().max(self.state.closed)
     }
 
     /// Rows of an input at a minted time.
@@ -151,8 +209,9 @@ impl Turn<'_> {
 
     /// Everything up to `time` has been fed.
     pub fn close(&mut self, time: Time) {
-        self.state.advanced = time + 1;
+        self.state.closed = time + 1;
         self.execute(Command::Advance { to: time + 1 });
+        self.timeline.unsynced.ring();
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 
 use super::database::Database;
+use super::durable;
 use super::effect::Effect;
 use super::footprint::Footprint;
 use super::timeline::Hold;
@@ -83,6 +84,11 @@ impl Transaction {
         self.hold.is_some()
     }
 
+    /// The time that it has read at, if it has.
+    pub fn read_time(&self) -> Option<Time> {
+        self.hold.as_ref().map(|hold| hold.time)
+    }
+
     /// Chooses the time before the first read does.
     pub fn read_at(&mut self, hold: Hold) {
         self.hold = Some(hold);
@@ -108,7 +114,7 @@ impl Transaction {
         let mut catalog = Catalog::clone(&self.catalog);
         for entry in computed {
             let Item::MaterializedView(view) = entry.item else { continue };
-            let view = View { relation: view.relation, query: view.query, search_path: view.search_path };
+            let view = View { relation: view.relation, query: view.query, search_path: view.planned_with.search_path };
             catalog.replace(entry.id, Item::View(view), entry.depends_on);
         }
         Arc::new(catalog)
@@ -188,12 +194,13 @@ impl Transaction {
         Ok(())
     }
 
-    /// Makes everything take effect at one time, or nothing.
-    pub fn commit(self, database: &Database) -> Result<()> {
+    /// Makes everything take effect at one time, or nothing; gives that time, if there was something. It lasts when the
+    /// timeline has [`settled`](super::timeline::Timeline::settled) there.
+    pub fn commit(self, database: &Database) -> Result<Option<Time>> {
         let defines = self.catalog.version != self.base.version;
         let writes: Vec<_> = self.writes.into_iter().filter(|(_, deltas)| !deltas.is_empty()).collect();
         if !defines && writes.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let mut turn = database.timeline.turn();
         if let Some(hold) = &self.hold
@@ -201,28 +208,51 @@ impl Transaction {
         {
             return Err(conflict("rows that this transaction read have been changed since"));
         }
-        match defines {
-            true => database.replace_catalog(&self.base, self.catalog.clone())?,
-            false => check_definitions(&self.base, &database.catalog(), writes.iter().map(|(table, _)| *table))?,
+        let now = database.catalog();
+        check_definitions(&self.base, &now, defines, writes.iter().map(|(table, _)| *table))?;
+        let time = turn.mint();
+        let mut changes = vec![];
+        for (table, deltas) in &writes {
+            for (number, delta) in deltas.iter().enumerate() {
+                changes.push(durable::commit(*table, time, number, delta)?);
+            }
+        }
+        if defines {
+            changes.extend(durable::definitions(&now, &self.catalog));
+            changes.extend(self.effects.iter().flat_map(Effect::changes));
+        }
+        turn.log(time, changes)?;
+        if defines {
+            database.replace_catalog(self.catalog.clone());
         }
         for effect in self.effects {
             effect.take(database, &mut turn);
         }
-        let time = turn.mint();
         for (table, deltas) in writes {
             for delta in deltas {
                 turn.write(table, Delta { times: Stamps::Same(time), ..delta }, time);
             }
         }
         turn.close(time);
-        Ok(())
+        Ok(Some(time))
     }
 }
 
-/// What is written was checked by the definitions of `base`; fails if the tables have others now.
-fn check_definitions(base: &Catalog, now: &Catalog, mut written: impl Iterator<Item = ObjectId>) -> Result<()> {
+/// What is defined, and what is written, was checked by the definitions of `base`; fails if there are others now.
+fn check_definitions(
+    base: &Catalog,
+    now: &Catalog,
+    defines: bool,
+    mut written: impl Iterator<Item = ObjectId>,
+) -> Result<()> {
+    if base.version == now.version {
+        return Ok(());
+    }
     let changed = |table: ObjectId| now.get(table).is_none() || now.unique_keys(table) != base.unique_keys(table);
-    match base.version != now.version && written.any(changed) {
+    if defines {
+        return Err(conflict("another transaction has changed the catalog"));
+    }
+    match written.any(changed) {
         true => Err(conflict("a table that this transaction wrote has been dropped, or its unique indexes are others")),
         false => Ok(()),
     }
@@ -233,9 +263,4 @@ fn conflict(detail: &str) -> Error {
     Error::new(SqlState::SERIALIZATION_FAILURE, "could not serialize access due to concurrent update")
         .with_detail(format!("{detail}."))
         .with_hint("The transaction might succeed if retried.")
-}
-
-/// Another transaction has changed the catalog since this one began.
-pub fn catalog_conflict() -> Error {
-    conflict("another transaction has changed the catalog")
 }

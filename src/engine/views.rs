@@ -9,8 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::ingest::History;
+use super::system::System;
+use crate::catalog::{Catalog, MaterializedView, PlannedWith};
 use crate::connect::Positions;
 use crate::dataflow::runtime::{Command, Runtime};
+use crate::sql::{self, PlanContext, Planned, Planner};
 use crate::types::{Delta, Error, ObjectId, Result, Time};
 
 /// The views that run, beyond what the workers know of them.
@@ -23,6 +26,8 @@ pub struct Views {
 /// One running view.
 #[derive(Default)]
 pub struct RunningView {
+    /// Of the plan that it runs by.
+    fingerprint: u64,
     stopped: AtomicBool,
     failure: Mutex<Option<Error>>,
     /// Records of history that have been fed, and that there are, over all sources that the view reads.
@@ -35,15 +40,16 @@ impl Views {
         Views { running: Mutex::default(), step_records }
     }
 
-    /// Begins to keep track of a view and to feed it the history of each append source that it reads.
+    /// Begins to keep track of a view, with its plan's fingerprint, and to feed it the history of each append source that
+    /// it reads: at times up to `as_of`, after `after`.
     pub fn start(
         &self,
         runtime: &Arc<Runtime>,
-        id: ObjectId,
-        as_of: Time,
+        (id, fingerprint): (ObjectId, u64),
+        (after, as_of): (Time, Time),
         histories: Vec<(ObjectId, Result<History>)>,
     ) {
-        let view = Arc::new(RunningView::default());
+        let view = Arc::new(RunningView { fingerprint, ..RunningView::default() });
         self.running.lock().expect("no panic while holding the views").insert(id, view.clone());
         for (input, history) in histories {
             match history {
@@ -56,8 +62,8 @@ impl Views {
                     }
                     let (failed, running) = (view.clone(), runtime.clone());
                     let (runtime, view) = (runtime.clone(), view.clone());
-                    let step = self.step_records;
-                    let feeder = move || feed_history(&runtime, &view, id, input, (as_of, step), history);
+                    let steps = Steps { after, as_of, records: self.step_records };
+                    let feeder = move || feed_history(&runtime, &view, id, input, steps, history);
                     let thread = std::thread::Builder::new().name(format!("history-{id}"));
                     if let Err(error) = thread.spawn(feeder) {
                         failed.fail(&running, id, Error::internal(format!("could not start a thread: {error}")));
@@ -66,6 +72,17 @@ impl Views {
                 Err(error) => view.fail(runtime, id, error),
             }
         }
+    }
+
+    /// The view can't be right any more: its dataflow goes, its readers are told why.
+    pub fn fail(&self, runtime: &Runtime, id: ObjectId, error: Error) {
+        let view = self.running.lock().expect("no panic while holding the views").entry(id).or_default().clone();
+        view.fail(runtime, id, error);
+    }
+
+    /// Of the plan that a view runs by; 0 for what has none.
+    pub fn fingerprint(&self, id: ObjectId) -> u64 {
+        self.get(id).map_or(0, |view| view.fingerprint)
     }
 
     /// Why a view can't be completed, if so.
@@ -85,8 +102,16 @@ impl Views {
     }
 }
 
+/// The plan of a view, as it was made when the view was.
+pub fn plan(catalog: &Arc<Catalog>, view: &MaterializedView) -> Result<Planned> {
+    let PlannedWith { user, search_path, time_zone, settings } = view.planned_with.clone();
+    let context = PlanContext { user, search_path, time_zone, now: None, settings };
+    let system = System { catalog: catalog.clone(), process_id: 0 };
+    let columns: Vec<String> = view.relation.columns.iter().map(|column| column.name.clone()).collect();
+    Planner::new(catalog, &context, &system).view(&*sql::parse_query(&view.query)?, &columns)
+}
+
 impl RunningView {
-    /// The view can't be right any more: its dataflow goes, its readers are told why.
     fn fail(&self, runtime: &Runtime, id: ObjectId, error: Error) {
         tracing::error!(%error, view = %id, "a view can't be completed");
         *self.failure.lock().expect("no panic while holding a failure") = Some(error);
@@ -100,13 +125,21 @@ fn records(from: &Positions, to: &Positions) -> u64 {
     to.0.iter().map(count).sum()
 }
 
+/// The times that history gets: so many records at each.
+#[derive(Clone, Copy)]
+struct Steps {
+    after: Time,
+    as_of: Time,
+    records: u64,
+}
+
 /// Reads the history of one input and feeds it, then closes it; a failure is kept in the view.
 fn feed_history(
     runtime: &Runtime,
     view: &RunningView,
     id: ObjectId,
     input: ObjectId,
-    (as_of, step_records): (Time, u64),
+    steps: Steps,
     history: History,
 ) {
     let total = records(&history.from, &history.to);
@@ -124,8 +157,9 @@ fn feed_history(
             Err(error) => return view.fail(runtime, id, error),
         };
         // The last step ends at as_of, from which on the view is right.
-        let steps_left = total.saturating_sub(read.records_done) / step_records;
-        runtime.feed_history(id, input, Delta::insert(read.rows, as_of - steps_left));
+        let steps_left = total.saturating_sub(read.records_done) / steps.records;
+        let time = steps.as_of.saturating_sub(steps_left).max(steps.after + 1);
+        runtime.feed_history(id, input, Delta::insert(read.rows, time));
         view.history_done.fetch_add(read.records_done - done, Ordering::Relaxed);
         done = read.records_done;
     }

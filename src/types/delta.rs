@@ -72,6 +72,17 @@ impl<T: Copy + PartialEq> Stamps<T> {
         }
     }
 
+    /// The greatest value of any row.
+    pub fn greatest(&self) -> T
+    where
+        T: Ord + Default,
+    {
+        match self {
+            Stamps::Same(value) => *value,
+            Stamps::Each(values) => values.iter().copied().max().unwrap_or_default(),
+        }
+    }
+
     pub fn map<U: Copy + PartialEq>(&self, f: impl Fn(T) -> U) -> Stamps<U> {
         match self {
             Stamps::Same(value) => Stamps::Same(f(*value)),

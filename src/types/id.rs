@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A catalog object (schema, connection, source, table, view, index): unique in the database for ever.
 /// PostgreSQL's OIDs are separate (see the catalog), since clients expect them to be 32 bits wide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectId(pub u64);
 
 impl fmt::Display for ObjectId {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
+use serde::{Deserialize, Serialize};
 
 use super::SqlType;
 
 /// One column of a relation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     pub name: String,
     pub sql_type: SqlType,
@@ -21,7 +22,7 @@ impl Column {
 }
 
 /// What a table, source or view looks like from outside.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Relation {
     pub columns: Vec<Column>,
     /// Positions of columns that are unique together (a primary key, GROUP BY columns), if such are known.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
+use serde::{Deserialize, Serialize};
 
 /// Precision and scale of `numeric` without either: 22 digits before the point, 16 after, printed without trailing zeros.
 const PLAIN_NUMERIC: (u8, i8) = (38, 16);
@@ -11,8 +12,8 @@ const PLAIN_NUMERIC: (u8, i8) = (38, 16);
 /// Key of a field's metadata that names its SQL type where Arrow's type alone is ambiguous.
 pub const TYPE_KEY: &str = "millrace.type";
 
-/// A type as SQL names it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// A type as SQL names it. On disk a type is the name of its variant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SqlType {
     Bool,
     Int2,

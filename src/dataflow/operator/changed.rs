@@ -42,7 +42,7 @@ pub fn changed<'s>(
     mut logic: Logic,
     context: &Context<'s>,
 ) -> (Stream<'s>, Stream<'s>) {
-    let (scope, pace) = (context.scope, context.pace.clone());
+    let (scope, pace, restored_to) = (context.scope, context.pace.clone(), context.restored_to());
     let mut builder = OperatorBuilder::new(name.to_string(), scope);
     let (rows_output, rows_stream) = builder.new_output::<Delta>();
     let (errors_output, errors_stream) = builder.new_output::<Delta>();
@@ -52,7 +52,7 @@ pub fn changed<'s>(
     let mut trace = input.trace;
     builder.build(move |_capabilities| {
         let mut units: VecDeque<Unit> = VecDeque::new();
-        let mut upper = Antichain::from_elem(0);
+        let mut upper = Antichain::from_elem(restored_to);
         move |frontiers| {
             let mut arrived: Option<((Capability<Time>, Capability<Time>), Vec<Batch>)> = None;
             batches.for_each(|capability, more| {

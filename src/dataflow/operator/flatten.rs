@@ -17,7 +17,7 @@ const STEP_ROWS: usize = 65_536;
 
 /// The rows of the arrangement, with times from `as_of` on. Nothing is copied.
 pub fn flatten<'s>(arranged: Arranged<'s>, context: &Context<'s>) -> Stream<'s> {
-    let (as_of, pace) = (context.as_of, context.pace.clone());
+    let (as_of, restored_to, pace) = (context.as_of, context.restored_to(), context.pace.clone());
     let scope = context.scope;
     arranged.stream.unary(Pipeline, "flatten", move |_capability, info| {
         let activator = scope.activator_for(info.address);
@@ -27,8 +27,11 @@ pub fn flatten<'s>(arranged: Arranged<'s>, context: &Context<'s>) -> Stream<'s> 
             input.for_each(|capability, batches| {
                 let capability = capability.retain(0);
                 let capability = capability.delayed(&as_of.max(*capability.time()));
-                pace.add(batches.len());
-                waiting.extend(batches.drain(..).map(|batch| (capability.clone(), batch, 0)));
+                let is_new = |batch: &Batch| !batch.description.upper().less_equal(&restored_to);
+                for batch in batches.drain(..).filter(is_new) {
+                    pace.add(1);
+                    waiting.push_back((capability.clone(), batch, 0));
+                }
             });
             if pace.stopped.get() {
                 pace.remove(waiting.len());

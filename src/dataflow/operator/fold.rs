@@ -85,13 +85,16 @@ pub fn fold<'s>(
     let info = builder.operator_info();
     let activator = scope.activator_for(info.address.clone());
     let key = (0..fold.layout.keys).collect();
-    let ledger = Ledger::new(context.layout(fold.layout.schema.clone(), key), scope, info);
+    let layout = context.layout(fold.layout.schema.clone(), key);
+    let restored = context.restored(&layout, name);
+    let begins = restored.is_none();
+    let ledger = Ledger::new(layout, scope, info, restored);
     context.count(name, &ledger.trace());
-    let owns_the_empty_key = owns_the_empty_key(&ledger, scope.index(), scope.peers());
+    let begins_without_rows = begins && owns_the_empty_key(&ledger, scope.index(), scope.peers());
     builder.build(move |mut capabilities| {
         let mut folding = Folding::new(fold, ledger);
         let capability = (capabilities.remove(0), capabilities.remove(0));
-        if owns_the_empty_key {
+        if begins_without_rows {
             folding.begin_without_rows(capability);
         }
         let mut behind = false;

@@ -63,12 +63,14 @@ pub fn pairs<'s>(
     let (errors_output, errors) = builder.new_output::<Delta>();
     let (mut rows_output, mut errors_output) = (OutputBuilder::from(rows_output), OutputBuilder::from(errors_output));
     let activator = scope.activator_for(builder.operator_info().address);
-    let (as_of, pace) = (context.as_of, context.pace.clone());
+    let (as_of, restored_to, pace) = (context.as_of, context.restored_to(), context.pace.clone());
     builder.build(move |capabilities| {
         let mut work = Work { pairing, as_of, pace, left: VecDeque::new(), right: VecDeque::new() };
         let (mut left, mut right) = (Known::new(left.trace), Known::new(right.trace));
         let capabilities = Capabilities { rows: capabilities[0].clone(), errors: capabilities[1].clone() };
-        work.put_off(capabilities, left.batches(), right.batches(), From::Left);
+        if restored_to == 0 {
+            work.put_off(capabilities, left.batches(), right.batches(), From::Left);
+        }
         move |frontiers| {
             left_input.for_each(|capability, batches| {
                 let capabilities = Capabilities { rows: capability.retain(0), errors: capability.retain(1) };

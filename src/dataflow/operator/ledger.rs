@@ -9,16 +9,18 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use differential_dataflow::trace::chunk::{Chunk, ChunkBatch};
 use differential_dataflow::trace::{BatchReader, Description, TraceReader};
+use timely::PartialOrder;
 use timely::dataflow::Scope;
 use timely::dataflow::operators::generic::OperatorInfo;
 use timely::progress::Antichain;
 
-use super::super::arrange::new_trace;
+use super::super::arrange::{begin, new_trace};
 use super::super::chunk::ArrowChunk;
 use super::super::collection::{Batch, Trace, TraceWriter};
 use super::super::columns::{batch_of, interleave_columns};
 use super::super::cursor::Position;
 use super::super::layout::Layout;
+use super::super::saved::Restored;
 use super::gather::RowAt;
 use super::matcher::KeyMatcher;
 use crate::types::{Diff, Time};
@@ -38,10 +40,16 @@ pub struct Found {
 }
 
 impl Ledger {
-    /// An empty ledger of an operator.
-    pub fn new(layout: Arc<Layout>, scope: Scope<'_, Time>, operator: OperatorInfo) -> Self {
-        let (reader, writer) = new_trace(scope, operator);
-        Ledger { layout, reader, writer, upper: Antichain::from_elem(0) }
+    /// A ledger of an operator, which begins with what was there before.
+    pub fn new(
+        layout: Arc<Layout>,
+        scope: Scope<'_, Time>,
+        operator: OperatorInfo,
+        restored: Option<Restored>,
+    ) -> Self {
+        let (reader, mut writer) = new_trace(scope, operator);
+        let upper = begin(&mut writer, restored);
+        Ledger { layout, reader, writer, upper }
     }
 
     /// Another reader of the arrangement.
@@ -72,7 +80,7 @@ impl Ledger {
 
     /// Nothing will be committed before `frontier` any more.
     pub fn seal(&mut self, frontier: Antichain<Time>) {
-        if self.upper != frontier {
+        if PartialOrder::less_than(&self.upper, &frontier) {
             self.writer.seal(frontier.clone());
             self.advance(frontier);
         }

@@ -19,6 +19,7 @@ use super::super::collection::{Arranged, Batch, Stream};
 use super::super::columns::{batch_of, concat_rows, interleave_columns, take_rows};
 use super::super::exchange::by_key;
 use super::super::layout::Layout;
+use super::super::saved::Restored;
 use super::fold::for_each_time;
 use super::groups::Groups;
 use super::ledger::{Ledger, diffs, find};
@@ -31,7 +32,12 @@ const SLICES_PER_TURN: usize = 8;
 
 /// The current rows, as [`InputKind::Upsert`](super::super::runtime::InputKind::Upsert) says. `rows` have the columns of
 /// `layout`, then `tombstone` and `sequence`.
-pub fn upsert<'s>(rows: Stream<'s>, layout: &Arc<Layout>, name: &str) -> Arranged<'s> {
+pub fn upsert<'s>(
+    rows: Stream<'s>,
+    layout: &Arc<Layout>,
+    name: &str,
+    restored: Option<Restored>,
+) -> Arranged<'s> {
     let scope = rows.scope();
     let layout = layout.clone();
     let key = layout.key.clone();
@@ -41,7 +47,7 @@ pub fn upsert<'s>(rows: Stream<'s>, layout: &Arc<Layout>, name: &str) -> Arrange
     let mut reader = None;
     let stream = rows.unary_frontier(pact, name, |_capability, info| {
         let activator = scope.activator_for(info.address.clone());
-        let ledger = Ledger::new(layout.clone(), scope, info);
+        let ledger = Ledger::new(layout.clone(), scope, info, restored);
         reader = Some(ledger.trace());
         let mut upserting = Upserting { ledger, key, latest: BTreeMap::new(), retirement: None };
         move |(input, frontier), output| {

@@ -31,7 +31,7 @@ fn build() -> Build {
         });
         // The key need not come first.
         let layout = Layout::hashed(test_data::schema(), vec![0], context.hash_seed);
-        let arranged = upsert(rows, &layout, "upsert");
+        let arranged = upsert(rows, &layout, "upsert", None);
         Collection { rows: flatten::flatten(arranged, context), errors: input.errors, schema: test_data::schema() }
     })
 }

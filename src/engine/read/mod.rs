@@ -39,8 +39,18 @@ pub use crate::dataflow::read::Found;
 /// Batches between the threads that run a query and the connection that sends it.
 const ROW_QUEUE_BATCHES: usize = 4;
 
-/// Runs a query; the rows come as they are asked for. Dropping the stream stops the work.
+/// Runs a query; the rows come as they are asked for. Dropping the stream stops the work. What was read is on the disk
+/// before anybody is told of it.
 pub async fn rows(session: &mut Session, planned: &Planned) -> Result<RowStream> {
+    let rows = run(session, planned).await?;
+    let database = session.database.clone();
+    if let Some(time) = session.transaction().read_time() {
+        database.timeline.settled(time).await;
+    }
+    Ok(rows)
+}
+
+async fn run(session: &mut Session, planned: &Planned) -> Result<RowStream> {
     for change in &planned.settings {
         session.change_setting(change)?;
     }
@@ -48,9 +58,9 @@ pub async fn rows(session: &mut Session, planned: &Planned) -> Result<RowStream>
     Ok(stream(&session.database, plan, task, planned.columns.schema()))
 }
 
-/// Runs a query to its end.
+/// Runs a query to its end, for a statement that writes: its commit waits for the disk, which then has what was read too.
 pub async fn collect(session: &mut Session, planned: &Planned) -> Result<Vec<RecordBatch>> {
-    rows(session, planned).await?.try_collect().await
+    run(session, planned).await?.try_collect().await
 }
 
 /// The physical plan of a query over what its relations hold at the transaction's time.
@@ -301,7 +311,7 @@ fn history(session: &mut Session, entry: &Entry) -> Result<Arc<dyn TableProvider
     let database = session.database.clone();
     let hold = session.transaction().hold(&database);
     let missing = || Error::internal(format!("source \"{}\" is not running", entry.name));
-    let history = database.ingest.history(entry.id, hold.time).ok_or_else(missing)??;
+    let history = database.ingest.history(entry.id, 0, hold.time).ok_or_else(missing)??;
     let schema = entry.relation().expect("a source has columns").schema();
     let runtime = database.config.query_runtime.clone();
     let part: Part = Arc::new(move || {

@@ -1,15 +1,18 @@
 //! CREATE CONNECTION and CREATE SOURCE.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::create_relation::{exists, place};
-use crate::catalog::{Connection, Item, Schema, Source, SourceRelation};
+use crate::catalog::{Catalog, Connection, Entry, Item, Schema, Source, SourceRelation};
 use crate::connect::{self, Envelope, Include, Included, SourceDeclaration};
 use crate::engine::effect::Effect;
 use crate::engine::outcome::Outcome;
 use crate::engine::session::Session;
-use crate::sql::relation_of;
-use crate::sql::statement::{self, CreateConnection, CreateSource, OptionValue, Options, SourceFrom};
+use crate::sql::statement::{
+    self, Command, CreateConnection, CreateSource, OptionValue, Options, SourceFrom, Statement,
+};
+use crate::sql::{self, relation_of};
 use crate::types::{Error, ObjectId, Result, SqlState};
 
 pub fn connection(session: &mut Session, create: &CreateConnection, text: &str) -> Result<Outcome> {
@@ -37,7 +40,10 @@ pub async fn source(session: &mut Session, create: &CreateSource, text: &str) ->
     if create.if_not_exists && exists(session, &schema, &create.name) {
         return Ok(Outcome::done("CREATE SOURCE"));
     }
-    let (declaration, connection) = declaration(session, create)?;
+    let connection = connection_of(session, create)?;
+    let outside = connection.as_ref().map(|(_, connection)| connection);
+    let declaration = declaration(create, outside)?;
+    let connection = connection.map(|(id, _)| id);
     // Asking an outside system may take seconds, and blocks.
     let open = move || -> Result<_> {
         let source = connect::open(&declaration)?;
@@ -91,8 +97,24 @@ fn define(
     Ok(Defined { source: id, ids })
 }
 
-/// What the connector is made from, and the connection that the source depends on.
-fn declaration(session: &mut Session, create: &CreateSource) -> Result<(SourceDeclaration, Option<ObjectId>)> {
+/// The connector of a source that was defined before, made from its text again.
+pub fn reopened(catalog: &Catalog, entry: &Entry) -> Result<Arc<dyn connect::Source>> {
+    let Item::Source(source) = &entry.item else {
+        return Err(Error::internal(format!("{} is not a source", entry.name)));
+    };
+    let statements = sql::parse(&source.definition)?;
+    let [Statement { command: Command::CreateSource(create), .. }] = statements.as_slice() else {
+        return Err(Error::internal(format!("the definition of {} is not one of a source", entry.name)));
+    };
+    let outside = source.connection.and_then(|id| catalog.get(id)).and_then(|entry| match &entry.item {
+        Item::Connection(connection) => Some(connection),
+        _ => None,
+    });
+    connect::open(&declaration(create, outside)?)
+}
+
+/// What the connector is made from.
+fn declaration(create: &CreateSource, connection: Option<&Connection>) -> Result<SourceDeclaration> {
     let mut declaration = SourceDeclaration {
         relation: relation_of(&create.columns, create.primary_key.as_deref())?,
         format: create.format.clone(),
@@ -102,33 +124,31 @@ fn declaration(session: &mut Session, create: &CreateSource) -> Result<(SourceDe
         with: texts(&create.options)?,
         ..SourceDeclaration::default()
     };
-    match &create.from {
-        SourceFrom::Generator { kind, options } => {
-            declaration.kind = kind.clone();
-            put_options(&mut declaration, options)?;
-            Ok((declaration, None))
-        }
-        SourceFrom::Connection { kind, connection, options } => {
-            let search_path = session.search_path();
-            let catalog = &session.transaction().catalog;
-            let found = catalog.connection(connection.schema.as_deref(), &connection.name, &search_path);
-            let entry = found.ok_or_else(|| {
-                let message = format!("connection \"{connection}\" does not exist");
-                Error::new(SqlState::UNDEFINED_OBJECT, message).at(connection.position)
-            })?;
-            let Item::Connection(outside) = &entry.item else {
-                return Err(Error::internal("a connection's entry is not a connection"));
-            };
-            if outside.kind != *kind {
-                let message = format!("connection \"{connection}\" is for {}, not {kind}", outside.kind);
-                return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(connection.position));
-            }
-            declaration.kind = kind.clone();
-            declaration.connection = outside.options.clone();
-            put_options(&mut declaration, options)?;
-            Ok((declaration, Some(entry.id)))
-        }
+    let (SourceFrom::Generator { kind, options } | SourceFrom::Connection { kind, options, .. }) = &create.from;
+    declaration.kind = kind.clone();
+    declaration.connection = connection.map(|connection| connection.options.clone()).unwrap_or_default();
+    put_options(&mut declaration, options)?;
+    Ok(declaration)
+}
+
+/// The connection that a source is to be read through, if it names one.
+fn connection_of(session: &mut Session, create: &CreateSource) -> Result<Option<(ObjectId, Connection)>> {
+    let SourceFrom::Connection { kind, connection, .. } = &create.from else { return Ok(None) };
+    let search_path = session.search_path();
+    let catalog = &session.transaction().catalog;
+    let found = catalog.connection(connection.schema.as_deref(), &connection.name, &search_path);
+    let entry = found.ok_or_else(|| {
+        let message = format!("connection \"{connection}\" does not exist");
+        Error::new(SqlState::UNDEFINED_OBJECT, message).at(connection.position)
+    })?;
+    let Item::Connection(outside) = &entry.item else {
+        return Err(Error::internal("a connection's entry is not a connection"));
+    };
+    if outside.kind != *kind {
+        let message = format!("connection \"{connection}\" is for {}, not {kind}", outside.kind);
+        return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).at(connection.position));
     }
+    Ok(Some((entry.id, outside.clone())))
 }
 
 /// `OFFSETS (0 => 17)` is the one option that is not text.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::create_relation::{exists, place};
-use crate::catalog::{Item, MaterializedView, View};
+use crate::catalog::{Item, MaterializedView, PlannedWith, View};
 use crate::engine::effect::Effect;
 use crate::engine::outcome::Outcome;
 use crate::engine::session::Session;
@@ -55,8 +55,14 @@ pub fn materialized_view(session: &mut Session, create: &CreateMaterializedView)
     let plan = sql::lower(&planned.logical)?;
     let relation = planned.columns.clone();
     let key = relation.key.clone().filter(|key| !key.is_empty());
-    let search_path = session.search_path();
-    let item = MaterializedView { relation, query: create.query.text.clone(), search_path };
+    let context = session.plan_context();
+    let planned_with = PlannedWith {
+        user: context.user,
+        search_path: context.search_path,
+        time_zone: context.time_zone,
+        settings: context.settings,
+    };
+    let item = MaterializedView { relation, query: create.query.text.clone(), planned_with };
     let transaction = session.transaction();
     let name = &create.name.name;
     let id = transaction.catalog_mut()?.create(&schema, name, Item::MaterializedView(item), planned.depends_on)?;

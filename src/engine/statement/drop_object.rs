@@ -156,7 +156,7 @@ fn describe(catalog: &Catalog, id: ObjectId) -> String {
 fn remove(session: &mut Session, id: ObjectId) -> Result<()> {
     let transaction = session.transaction();
     let Some(entry) = transaction.catalog_mut()?.remove(id) else { return Ok(()) };
-    match entry.item {
+    match &entry.item {
         Item::Schema(_) | Item::Connection(_) | Item::View(_) => {}
         Item::Source(source) => {
             if source.relation.is_some() {

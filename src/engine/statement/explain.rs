@@ -10,6 +10,7 @@ use crate::catalog::Item;
 use crate::engine::outcome::{Description, Outcome};
 use crate::engine::read;
 use crate::engine::session::Session;
+use crate::engine::views;
 use crate::sql::statement::{Command, Explain, ExplainWhat, Name, Statement};
 use crate::sql::{self, Planned};
 use crate::types::{Column, Error, Relation, Result, SqlState, SqlType};
@@ -83,8 +84,7 @@ fn dataflow_of_view(session: &mut Session, name: &Name) -> Result<String> {
         let hint = "EXPLAIN a query to see how it is run once.";
         return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint(hint).at(name.position));
     };
-    let query = sql::parse_query(&view.query)?;
-    let planned = session.plan_stored(&view.search_path, |planner| planner.query(&query, &[]))?;
+    let planned = views::plan(&catalog, view)?;
     dataflow(session, &planned)
 }
 

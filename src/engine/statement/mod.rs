@@ -3,7 +3,7 @@
 pub(super) mod copy;
 mod create_index;
 mod create_relation;
-mod create_source;
+pub(super) mod create_source;
 mod create_view;
 mod cursors;
 mod dml;
@@ -49,7 +49,7 @@ pub(super) async fn run(session: &mut Session, statement: &Statement, parameters
         Command::Discard(discard) => settings::discard(session, *discard),
         Command::SetTransaction { modes, session: for_session } => transactions::set(session, modes, *for_session),
         Command::Begin { modes } => transactions::begin(session, modes),
-        Command::Commit { chain } => transactions::commit(session, *chain),
+        Command::Commit { chain } => transactions::commit(session, *chain).await,
         Command::Rollback { chain } => transactions::rollback(session, *chain),
         Command::Savepoint(name) => transactions::savepoint(session, name),
         Command::Release(name) => transactions::release(session, name),

@@ -169,13 +169,21 @@ impl Follower {
         };
         let subscription = self.database.runtime.subscribe(self.id, from, send).ok_or_else(gone)?;
         // The subscription sees everything from here on, so the past may be forgotten.
-        let Follower { temporary, .. } = self;
-        let state = (receiver, schema, subscription, temporary);
+        let Follower { temporary, database, .. } = self;
+        let state = (receiver, schema, (subscription, temporary), database.timeline.clone());
         let changes = futures::stream::unfold(state, move |mut state| async move {
+            let (receiver, schema, _, timeline) = &mut state;
             loop {
-                let batch = match state.0.recv().await? {
-                    Change::Rows(delta) => changes(&state.1, &delta, progress),
-                    Change::Progress(time) if progress => progressed(&state.1, time),
+                // Nobody is told of what a crash could take back.
+                let batch = match receiver.recv().await? {
+                    Change::Rows(delta) => {
+                        timeline.settled(delta.times.greatest()).await;
+                        changes(schema, &delta, progress)
+                    }
+                    Change::Progress(time) if progress => {
+                        timeline.settled(time.saturating_sub(1)).await;
+                        progressed(schema, time)
+                    }
                     Change::Progress(_) => continue,
                 };
                 return Some((batch, state));

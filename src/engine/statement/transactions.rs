@@ -18,7 +18,7 @@ pub fn begin(session: &mut Session, modes: &[TransactionMode]) -> Result<Outcome
     Ok(Outcome::done("BEGIN"))
 }
 
-pub fn commit(session: &mut Session, chain: bool) -> Result<Outcome> {
+pub async fn commit(session: &mut Session, chain: bool) -> Result<Outcome> {
     let Some(block) = session.open_block() else {
         no_block(session);
         return Ok(Outcome::done("COMMIT"));
@@ -26,7 +26,7 @@ pub fn commit(session: &mut Session, chain: bool) -> Result<Outcome> {
     let failed = block.failed;
     match failed {
         true => session.rollback(),
-        false => session.commit()?,
+        false => session.commit().await?,
     }
     again(session, chain);
     Ok(Outcome::done(if failed { "ROLLBACK" } else { "COMMIT" }))

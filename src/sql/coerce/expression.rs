@@ -387,8 +387,9 @@ impl Typer<'_> {
     fn settle_cast(&self, cast: BareCast) -> Result<Expr> {
         let wanted = SqlType::of_field(&cast.field);
         let found = self.argument(&cast.expr)?;
-        // Arrow's other units and widths come from DataFusion itself, and are its own business.
-        if wanted.arrow() != *cast.field.data_type() {
+        // Arrow's other units and widths come from DataFusion itself, and are its own business. (The items of an array
+        // type say in their metadata which SQL type they are.)
+        if !wanted.arrow().equals_datatype(cast.field.data_type()) {
             return Ok(Expr::Cast(cast));
         }
         // The cast says that this literal is text, and not without a type.

@@ -96,7 +96,8 @@ impl Values {
 
     fn after(&self, value: i128) -> Result<i128> {
         Ok(match &self.step {
-            Step::Units(units) => value + units,
+            // What is beyond 128 bits is beyond every stop.
+            Step::Units(units) => value.saturating_add(*units),
             Step::Calendar(interval) => add_interval(value as i64, *interval)?.into(),
             Step::Zoned(interval, zone) => add_interval_in_zone(value as i64, *interval, zone)?.into(),
         })

@@ -1,0 +1,100 @@
+//! What arrangements start from when a database is opened again: the chunks that a checkpoint at some time holds.
+//!
+//! The updates of an arrangement at or before the checkpoint's time are its batches; operators begin as if they had
+//! worked them off already. Every worker takes the rows whose hashes are its own, so their number may be another.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BinaryArray, RecordBatch};
+use arrow::buffer::ScalarBuffer;
+use differential_dataflow::trace::Description;
+use differential_dataflow::trace::chunk::ChunkBatch;
+use timely::progress::Antichain;
+
+use super::chunk::{ArrowChunk, Place};
+use super::collection::Batch;
+use super::layout::{Layout, worker_of};
+use crate::types::{Diff, Stamps, Time};
+
+/// The parts of a chunk, as they stand in a file. What says how they are sorted is the arrangement's.
+#[derive(Clone, Debug)]
+pub struct SavedChunk {
+    pub key_hashes: ScalarBuffer<u64>,
+    pub within_key: SavedOrder,
+    pub rows: RecordBatch,
+    pub times: Stamps<Time>,
+    pub diffs: Stamps<Diff>,
+    pub place: Place,
+}
+
+/// What orders the rows of one key.
+#[derive(Clone, Debug)]
+pub enum SavedOrder {
+    /// The key is the whole row.
+    ByKey,
+    RowHashes(ScalarBuffer<u64>),
+    OrderBytes(BinaryArray),
+}
+
+/// The sorted runs of an arrangement, of all workers, each worker's older ones first.
+#[derive(Clone, Debug, Default)]
+pub struct SavedArrangement {
+    /// As the operator called it.
+    pub name: String,
+    pub runs: Vec<Vec<SavedChunk>>,
+}
+
+/// What is kept of one object, in the order in which its dataflow makes arrangements.
+#[derive(Clone, Debug)]
+pub struct Saved {
+    /// Everything up to here is in the arrangements, and nothing else counts.
+    pub time: Time,
+    pub arrangements: Vec<SavedArrangement>,
+}
+
+/// One worker's part of a saved arrangement, from which a trace starts.
+pub struct Restored {
+    pub batches: Vec<Batch>,
+    /// The trace is complete at times before this one.
+    pub upper: Time,
+}
+
+impl Restored {
+    /// The part of a worker. The batches' times are told by the descriptions only: all rows are at or before `time`.
+    pub fn new(saved: &SavedArrangement, time: Time, layout: &Arc<Layout>, (worker, workers): (usize, usize)) -> Self {
+        let own = |chunk: &SavedChunk| {
+            let hashes = &chunk.key_hashes;
+            let start = hashes.partition_point(|&hash| worker_of(hash, workers) < worker);
+            let end = hashes.partition_point(|&hash| worker_of(hash, workers) <= worker);
+            (start < end).then(|| ArrowChunk::restored(layout, chunk).slice_or_all(start, end - start))
+        };
+        let runs = saved.runs.iter().map(|run| {
+            let chunks = run.iter().filter_map(own).filter_map(|chunk| chunk.up_to(time));
+            chunks.collect::<VecDeque<_>>()
+        });
+        let runs: Vec<_> = runs.filter(|chunks| !chunks.is_empty()).collect();
+        let (last, upper) = (runs.len(), time + 1);
+        let bound = |number: usize| Antichain::from_elem(if number == last { upper } else { number as Time });
+        let batches = runs.into_iter().enumerate().map(|(number, chunks)| {
+            let description = Description::new(bound(number), bound(number + 1), Antichain::from_elem(0));
+            Rc::new(ChunkBatch::new(chunks.into(), description))
+        });
+        Restored { batches: batches.collect(), upper }
+    }
+}
+
+impl SavedOrder {
+    /// Of a chunk's column, which is there unless the key is the whole row.
+    pub fn of_column(column: Option<&dyn Array>) -> Option<Self> {
+        match column {
+            None => Some(SavedOrder::ByKey),
+            Some(column) => {
+                let hashes = column.as_primitive_opt::<arrow::datatypes::UInt64Type>();
+                let hashes = hashes.map(|hashes| SavedOrder::RowHashes(hashes.values().clone()));
+                hashes.or_else(|| column.as_binary_opt::<i32>().map(|bytes| SavedOrder::OrderBytes(bytes.clone())))
+            }
+        }
+    }
+}

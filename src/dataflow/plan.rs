@@ -10,8 +10,13 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::logical_expr::{AggregateUDF, Expr};
 use datafusion::physical_expr::PhysicalExpr;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::types::ObjectId;
+
+/// Grows when an operator keeps something else than before, or names an arrangement otherwise: what was saved is then
+/// computed again.
+const STRUCTURE: u32 = 1;
 
 /// A scalar expression over the columns of one input.
 #[derive(Clone, Debug)]
@@ -157,5 +162,58 @@ impl Plan {
             _ => None,
         };
         below.chain(own).collect()
+    }
+}
+
+impl Plan {
+    /// A number that is the same for plans whose operators keep the same: what was saved of one can be begun with by the
+    /// other. [`STRUCTURE`] is part of it.
+    pub fn fingerprint(&self) -> u64 {
+        let mut text = format!("{STRUCTURE}");
+        self.write_structure(&mut text);
+        xxh3_64(text.as_bytes())
+    }
+
+    /// What a node computes and how, in words; expressions by their logical form, schemas by their types.
+    fn write_structure(&self, text: &mut String) {
+        let inputs = self.inputs();
+        let node = match self {
+            Plan::Get { object, .. } => format!("get {object}"),
+            Plan::Constant { rows } => format!("constant {:?}", rows.columns()),
+            Plan::Map { expressions, .. } => {
+                let expressions: Vec<_> = expressions.iter().map(|scalar| &scalar.logical).collect();
+                format!("map {expressions:?}")
+            }
+            Plan::Filter { predicate, .. } => format!("filter {:?}", predicate.logical),
+            Plan::Union { .. } => "union".to_string(),
+            Plan::Repeat { count, .. } => format!("repeat {count}"),
+            Plan::Join { kind, keys, nulls_equal, filter, .. } => {
+                let filter = filter.as_ref().map(|scalar| &scalar.logical);
+                format!("join {kind:?} {keys:?} {nulls_equal} {filter:?}")
+            }
+            Plan::Reduce { keys, aggregates, .. } => {
+                let aggregates: Vec<String> = aggregates.iter().map(Aggregate::structure).collect();
+                format!("reduce {keys:?} {aggregates:?}")
+            }
+            Plan::TopK { keys, order, offset, limit, row_number, .. } => {
+                format!("top {keys:?} {order:?} {offset} {limit:?} {row_number}")
+            }
+        };
+        let schema = self.schema();
+        let types: Vec<_> = schema.fields().iter().map(|field| field.data_type()).collect();
+        text.push_str(&format!("({node} {types:?}"));
+        inputs.into_iter().for_each(|input| input.write_structure(text));
+        text.push(')');
+    }
+}
+
+impl Aggregate {
+    fn structure(&self) -> String {
+        let Aggregate { function, arguments, distinct, filter, order_by, data_type } = self;
+        let function = match function {
+            AggregateFunction::Other(function) => function.name().to_string(),
+            kept => format!("{kept:?}"),
+        };
+        format!("{function} {arguments:?} {distinct} {filter:?} {order_by:?} {data_type:?}")
     }
 }

@@ -197,7 +197,8 @@ impl Worker<'_> {
         let layout = published.layout.clone();
         let mut input = Input::new_with_builder();
         let worker = (self.timely.index(), self.timely.peers());
-        let from = start.saved.as_ref().map_or(from, |saved| saved.time);
+        // Rows come after what was saved, and readable is that too.
+        let (since, from) = start.saved.as_ref().map_or((from, from), |saved| (saved.time, saved.time + 1));
         let restored = start.saved.as_ref().and_then(|saved| {
             let rows = saved.arrangements.first()?;
             Some(Restored::new(rows, saved.time, &layout, worker))
@@ -209,7 +210,7 @@ impl Worker<'_> {
         });
         let arrangements = vec![("rows".to_string(), watcher(&rows))];
         let (rows, errors) = (Kept { layout, trace: rows }, Kept { layout: error_layout(seed), trace: errors });
-        let mut dataflow = Dataflow::new(published, rows, errors, from);
+        let mut dataflow = Dataflow::new(published, rows, errors, since);
         dataflow.arrangements = arrangements;
         match start.history_to {
             None => {

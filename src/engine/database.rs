@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use tokio::sync::watch;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::checkpoint::Checkpoints;
 use super::config::Config;
 use super::durable;
 use super::ingest::Ingest;
@@ -18,6 +21,7 @@ use super::views::Views;
 use crate::catalog::{Catalog, Item};
 use crate::dataflow::plan::Plan;
 use crate::dataflow::runtime::{Command, Options, Runtime};
+use crate::dataflow::saved::Saved;
 use crate::store::Store;
 use crate::types::{Error, ObjectId, Result, SqlState, Time};
 
@@ -34,6 +38,8 @@ pub struct Database {
     /// One statement at a time may read a table in order to write it, so that few have to be tried again.
     writers: Mutex<HashMap<ObjectId, Arc<tokio::sync::Mutex<()>>>>,
     temporary_ids: AtomicU64,
+    pub store: Arc<Store>,
+    pub checkpoints: Checkpoints,
     stopping: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -62,8 +68,10 @@ impl Database {
             temporary_ids: AtomicU64::new(u64::MAX),
             stopping: Arc::default(),
             threads: Mutex::default(),
+            checkpoints: Checkpoints::open(&store)?,
+            store,
         });
-        recovery::recover(&database, &store)?;
+        recovery::recover(&database)?;
         database.start_threads()?;
         Ok(database)
     }
@@ -87,9 +95,18 @@ impl Database {
         writers.lock_owned().await
     }
 
-    /// Starts a view in this turn: its dataflow, and the reading of its history.
-    pub fn create_view(&self, turn: &Turn<'_>, id: ObjectId, plan: Arc<Plan>, key: Vec<usize>) {
+    /// Starts a view in this turn, from what was saved of it if there is something: its dataflow, and the reading of its
+    /// history.
+    pub fn create_view(
+        &self,
+        turn: &Turn<'_>,
+        id: ObjectId,
+        plan: Arc<Plan>,
+        key: Vec<usize>,
+        saved: Option<Arc<Saved>>,
+    ) {
         let as_of = turn.as_of();
+        let after = saved.as_ref().map_or(0, |saved| saved.time);
         let catalog = self.catalog();
         let is_append = |id: &ObjectId| {
             catalog.get(*id).is_some_and(|entry| match &entry.item {
@@ -99,9 +116,18 @@ impl Database {
             })
         };
         let inputs = plan.objects().into_iter().filter(is_append);
-        let histories = inputs.filter_map(|input| Some((input, self.ingest.history(input, 0, as_of)?))).collect();
-        turn.execute(Command::CreateView { id, plan, as_of, key, saved: None });
-        self.views.start(&self.runtime, id, as_of, histories);
+        let histories = inputs.filter_map(|input| Some((input, self.ingest.history(input, after, as_of)?))).collect();
+        let fingerprint = self.fingerprint(id, &plan);
+        turn.execute(Command::CreateView { id, plan, as_of, key, saved });
+        self.views.start(&self.runtime, (id, fingerprint), (after, as_of), histories);
+    }
+
+    /// That of a plan, and of the indexes that it could use when its view was made.
+    pub fn fingerprint(&self, id: ObjectId, plan: &Plan) -> u64 {
+        let catalog = self.catalog();
+        let of_object = |object: ObjectId| catalog.indexes(object).map(|(entry, index)| (entry.id, index.columns.clone()));
+        let indexes = plan.objects().into_iter().flat_map(of_object).filter(|(index, _)| *index < id);
+        indexes.fold(plan.fingerprint(), |hash, (_, columns)| xxh3_64_with_seed(format!("{columns:?}").as_bytes(), hash))
     }
 
     /// Waits until an object is complete to `time`; fails if it never will be.
@@ -159,6 +185,18 @@ impl Database {
             thread.join().ok();
         }
         self.timeline.settle(self.timeline.readable());
+        if let Err(error) = self.checkpoint_if_needed() {
+            tracing::warn!(%error, "no checkpoint was made at the end; the next start has more to do");
+        }
+    }
+
+    /// Makes a checkpoint unless nothing has happened since the last.
+    fn checkpoint_if_needed(&self) -> Result<()> {
+        let last = self.checkpoints.kept().last().map_or(0, |manifest| manifest.time);
+        if self.timeline.readable() > last {
+            self.checkpoints.make(self)?;
+        }
+        Ok(())
     }
 
     /// The ticks of the sources, and the syncs of the log.
@@ -169,11 +207,22 @@ impl Database {
             std::thread::sleep(tick);
             ingest.wait(tick * 10);
         })?;
-        self.start_thread("log", move |database| database.timeline.sync(tick * 10))
+        self.start_thread("log", move |database| database.timeline.sync(tick * 10))?;
+        let (interval, mut last) = (self.config.checkpoint_interval, Instant::now());
+        self.start_thread("checkpoints", move |database| {
+            std::thread::sleep(tick * 10);
+            if last.elapsed() < interval {
+                return;
+            }
+            if let Err(error) = database.checkpoint_if_needed() {
+                tracing::warn!(%error, "no checkpoint was made");
+            }
+            last = Instant::now();
+        })
     }
 
     /// A thread that does something again and again until the database stops.
-    fn start_thread(self: &Arc<Self>, name: &str, each: impl Fn(&Database) + Send + 'static) -> Result<()> {
+    fn start_thread(self: &Arc<Self>, name: &str, mut each: impl FnMut(&Database) + Send + 'static) -> Result<()> {
         let (database, stopping) = (Arc::downgrade(self), self.stopping.clone());
         let body = move || {
             while !stopping.load(Ordering::Relaxed) {

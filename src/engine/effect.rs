@@ -56,11 +56,11 @@ impl Effect {
     /// Infallible by construction: whatever could fail was tried when the statement ran.
     pub fn take(self, database: &Database, turn: &mut Turn<'_>) {
         match self {
-            Effect::CreateTable { id, relation } => create_table(turn, id, &relation, turn.as_of() + 1),
+            Effect::CreateTable { id, relation } => create_table(turn, id, &relation, turn.as_of() + 1, Start::default()),
             Effect::CreateSource { id, source, start, relations } => {
                 create_source(database, turn, id, source, start, relations)
             }
-            Effect::CreateView { id, plan, key } => database.create_view(turn, id, plan, key),
+            Effect::CreateView { id, plan, key } => database.create_view(turn, id, plan, key, None),
             Effect::CreateIndex { id, on, key } => turn.execute(Command::CreateIndex { id, on, key, saved: None }),
             Effect::Drop { id } => {
                 database.views.stop(id);
@@ -72,14 +72,14 @@ impl Effect {
     }
 }
 
-/// `from`: nothing was written to it before.
-pub fn create_table(turn: &Turn<'_>, id: ObjectId, relation: &Relation, from: Time) {
+/// A table that holds what `start` says; nothing else was written to it before `from`.
+pub fn create_table(turn: &Turn<'_>, id: ObjectId, relation: &Relation, from: Time, start: Start) {
     let kind = InputKind::Table { key: relation.key.clone().unwrap_or_default() };
-    turn.execute(Command::CreateInput { id, kind, schema: relation.schema(), from, start: Start::default() });
+    turn.execute(Command::CreateInput { id, kind, schema: relation.schema(), from, start });
 }
 
 /// A source's relations become inputs before it is followed, so that nothing it reads is without a place to go.
-pub fn create_inputs(turn: &Turn<'_>, source: &dyn Source, relations: &[ObjectId]) {
+pub fn create_inputs(turn: &Turn<'_>, source: &dyn Source, relations: &[ObjectId], start: impl Fn(ObjectId) -> Start) {
     for (relation, id) in source.relations().iter().zip(relations) {
         let kind = match relation.envelope {
             Envelope::Append => InputKind::Append,
@@ -87,7 +87,7 @@ pub fn create_inputs(turn: &Turn<'_>, source: &dyn Source, relations: &[ObjectId
         };
         let schema = relation.relation.schema();
         let from = turn.as_of() + 1;
-        turn.execute(Command::CreateInput { id: *id, kind, schema, from, start: Start::default() });
+        turn.execute(Command::CreateInput { id: *id, kind, schema, from, start: start(*id) });
     }
 }
 
@@ -99,7 +99,7 @@ fn create_source(
     start: Positions,
     relations: Vec<ObjectId>,
 ) {
-    create_inputs(turn, source.as_ref(), &relations);
+    create_inputs(turn, source.as_ref(), &relations, |_| Start::default());
     let known = Known { bindings: vec![(turn.as_of(), start.clone())], start, errors: vec![] };
     database.ingest.start(id, source, relations, known);
 }

@@ -8,6 +8,7 @@
 //! ```
 
 mod bell;
+mod checkpoint;
 mod config;
 mod cursor;
 mod database;

@@ -98,6 +98,11 @@ impl Timeline {
         Turn { timeline: self, state: self.lock() }
     }
 
+    /// Nothing can be read at times before this one.
+    pub fn begin_at(&self, time: Time) {
+        self.lock().compacted = time;
+    }
+
     /// Changes whenever a published frontier has moved.
     pub fn progress(&self) -> watch::Receiver<u64> {
         self.progress.clone()

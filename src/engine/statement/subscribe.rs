@@ -120,7 +120,7 @@ impl Temporary {
     fn create(database: &Arc<Database>, plan: Arc<crate::dataflow::plan::Plan>) -> Result<Self> {
         let turn = database.timeline.turn();
         let id = database.temporary_id();
-        database.create_view(&turn, id, plan, vec![]);
+        database.create_view(&turn, id, plan, vec![], None);
         Ok(Temporary { id, database: database.clone() })
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use millrace::engine::{Config, Database};
@@ -22,7 +23,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 /// Threads that serve sockets; they plan and encode, but never execute a query.
 const NETWORK_THREADS: usize = 2;
 /// How long running queries may take to notice that the server ends.
-const QUERY_SHUTDOWN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+const QUERY_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Files that are open beside those of clients: the store's, sources', the threads' own.
 const FILES_BESIDE_CLIENTS: usize = 200;
 const MIB: usize = 1 << 20;
@@ -67,6 +68,9 @@ struct Serve {
     /// Memory for all SELECTs together, in MiB.
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u64).range(16..=1 << 24))]
     query_memory: u64,
+    /// Seconds between checkpoints; a restart works off what came after the last.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    checkpoint_interval: u64,
     /// Memory for rows that some view has not finished yet, in MiB; beyond it sources pause and writers wait.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
     backlog_memory: u64,
@@ -97,9 +101,6 @@ fn main() -> ExitCode {
 fn serve(arguments: &Serve) -> Result<()> {
     refuse_open_trust(arguments.pg, arguments.insecure_trust)?;
     refuse_open_trust(arguments.http, arguments.insecure_trust)?;
-    std::fs::create_dir_all(&arguments.data).map_err(|error| {
-        Error::new(SqlState::IO_ERROR, format!("could not create {}: {error}", arguments.data.display()))
-    })?;
     warn_of_few_files(arguments.max_connections);
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let query_runtime = runtime("query", cores)?;
@@ -107,6 +108,7 @@ fn serve(arguments: &Serve) -> Result<()> {
         workers: arguments.workers.map_or(cores, usize::from),
         query_memory_bytes: arguments.query_memory as usize * MIB,
         backlog_bytes_max: arguments.backlog_memory as usize * MIB,
+        checkpoint_interval: Duration::from_secs(arguments.checkpoint_interval),
         ..Config::new(arguments.data.clone(), query_runtime.handle().clone())
     })?;
 
@@ -130,6 +132,7 @@ fn serve(arguments: &Serve) -> Result<()> {
         }
         Ok(())
     });
+    database.shutdown();
     query_runtime.shutdown_timeout(QUERY_SHUTDOWN_TIMEOUT);
     served
 }
@@ -159,8 +162,6 @@ fn greet(pg: SocketAddr, http: &TcpListener) {
     println!(
         "\
 Millrace {version}
-
-  *** NOTHING SURVIVES A RESTART YET: tables, sources and views are kept in memory only. ***
 
   http://{http}/metrics
   psql -h {host} -p {port} -U millrace millrace

@@ -7,6 +7,7 @@
 //! chunk of every arrangement, whichever file it is in; the newest two are kept, and the files that they name.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -103,6 +104,14 @@ impl Checkpoints {
         Ok(manifest)
     }
 
+    /// Copies the database to a folder that is new or empty, as it is now: the log, and links to the files of the newest
+    /// checkpoints, which nobody removes meanwhile.
+    pub fn backup(&self, database: &Database, to: &Path) -> Result<()> {
+        let _running = self.running.lock().expect("no panic while making a checkpoint");
+        database.timeline.settle(database.timeline.readable());
+        database.store.copy_to(to, self.kept().iter().flat_map(|manifest| manifest.files.keys().copied()).collect())
+    }
+
     /// Writes the chunks that are not on disk, and says where all are.
     fn write(&self, database: &Database, time: Time, captured: &[Captured]) -> Result<Manifest> {
         let known = self.kept().last().map(|manifest| manifest.files.clone()).unwrap_or_default();
@@ -168,16 +177,16 @@ fn pin(database: &Database) -> (Time, Arc<Catalog>) {
     (time, database.catalog())
 }
 
-/// Waits until everything is complete to `time`, but not for ever; gives what is.
+/// Waits until everything is complete to `time`, but for what reads its history, and not for ever; gives what is.
 fn complete_objects(database: &Database, catalog: &Catalog, time: Time) -> BTreeSet<ObjectId> {
     let started = Instant::now();
+    let near = time.saturating_sub(CATCH_UP_MAX.as_micros() as Time);
     loop {
         let frontiers = catalog.entries().map(|entry| (entry.id, database.runtime.frontier(entry.id)));
         let kept: Vec<_> = frontiers.filter_map(|(id, frontier)| Some((id, frontier?))).collect();
-        let complete: BTreeSet<ObjectId> =
-            kept.iter().filter(|(_, frontier)| *frontier > time).map(|(id, _)| *id).collect();
-        if complete.len() == kept.len() || started.elapsed() > CATCH_UP_MAX {
-            return complete;
+        let is_awaited = |frontier: Time| frontier > near && frontier <= time;
+        if started.elapsed() > CATCH_UP_MAX || !kept.iter().any(|(_, frontier)| is_awaited(*frontier)) {
+            return kept.into_iter().filter(|(_, frontier)| *frontier > time).map(|(id, _)| id).collect();
         }
         std::thread::sleep(Duration::from_millis(1));
     }

@@ -44,9 +44,13 @@ pub fn put_clock(time: Time) -> Change {
     Change::Put(Family::Meta, CLOCK.to_vec(), time.to_be_bytes().to_vec())
 }
 
-/// The catalog as it was written last; a new one at first.
+/// The catalog as it was written last; at first a new one, which is written.
 pub fn catalog(store: &Store) -> Result<Catalog> {
-    let Some(bytes) = store.get(Family::Meta, NEXT_IDS)? else { return Ok(Catalog::default()) };
+    let Some(bytes) = store.get(Family::Meta, NEXT_IDS)? else {
+        let (new, nothing) = (Catalog::default(), Catalog::restored(vec![], (0, 0)));
+        store.write(definitions(&nothing, &new))?;
+        return Ok(new);
+    };
     let entries = store.scan_all(Family::Catalog).map(|entry| from_json::<Entry>(&entry?.1));
     let next_ids = from_json(&bytes)?;
     Ok(Catalog::restored(entries.collect::<Result<_>>()?, next_ids))

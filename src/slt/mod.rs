@@ -47,7 +47,7 @@ pub struct Options {
     /// Files, or folders that are searched for .slt and .test files.
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// one-shot, view-after, view-before; several with commas, or all.
+    /// one-shot, view-after, view-before, restart; several with commas, or all.
     #[arg(long, default_value = "one-shot")]
     mode: Modes,
     /// Worker threads of each server that is started.
@@ -242,7 +242,7 @@ impl Pass<'_> {
         let played = async {
             let player = Player::new(self.script, self.mode, instance.config.clone(), oracle_config).await?;
             let mut player = if is_first { player } else { player.in_later_pass() };
-            player.play(&tasks, tally).await
+            player.play(&tasks, &mut instance, tally).await
         };
         let played = played.await;
         let result = played.map_err(|error| match instance.end() {

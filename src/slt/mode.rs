@@ -13,6 +13,8 @@ pub enum Mode {
     ViewAfter,
     /// Views made before any row, which follow the data.
     ViewBefore,
+    /// The same, while the server is killed now and then and begins again with what it had.
+    Restart,
 }
 
 /// What the runner has to know of a mode; a new one is a line in [`MODES`].
@@ -47,6 +49,13 @@ pub const MODES: &[Traits] = &[
         labels: &["view-before", "view"],
         pass_queries: 100,
         schedule: schedule::views_first,
+    },
+    Traits {
+        mode: Mode::Restart,
+        name: "restart",
+        labels: &["restart", "view-before", "view"],
+        pass_queries: 100,
+        schedule: schedule::views_first_with_restarts,
     },
 ];
 

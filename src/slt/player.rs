@@ -12,6 +12,7 @@ use super::client::{Answer, Client, Refusal, Rows};
 use super::mode::Mode;
 use super::schedule::Task;
 use super::script::{Action, Script, Step};
+use super::server::Instance;
 use super::sql::{self, Order};
 use super::tally::{Failure, Tally, Verdict};
 use super::view::{self, Comparison, QueryView};
@@ -32,6 +33,10 @@ pub struct Player<'a> {
     oracle: Option<Client>,
     /// Connections that are in a transaction block.
     in_transaction: BTreeSet<Option<String>>,
+    /// What was set in each connection, for those that take its place.
+    settings: Vec<(Option<String>, String)>,
+    /// A session has something that no other can have, like a prepared statement.
+    is_bound: bool,
     /// The tables that the file has made, for the churn.
     tables: BTreeSet<String>,
     views: BTreeMap<usize, QueryView>,
@@ -54,6 +59,8 @@ impl<'a> Player<'a> {
             clients: BTreeMap::new(),
             oracle,
             in_transaction: BTreeSet::new(),
+            settings: Vec::new(),
+            is_bound: false,
             tables: BTreeSet::new(),
             views: BTreeMap::new(),
             run: format!("r{:08x}", crate::types::random_u64() as u32),
@@ -68,7 +75,7 @@ impl<'a> Player<'a> {
     }
 
     /// Plays the tasks. An error means that the server or the connection is gone.
-    pub async fn play(&mut self, tasks: &[Task], tally: &mut Tally) -> Result<()> {
+    pub async fn play(&mut self, tasks: &[Task], instance: &mut Instance, tally: &mut Tally) -> Result<()> {
         if self.mode != Mode::OneShot {
             let made = self.client(&None).await?.run(&format!("CREATE SCHEMA {}", view::SCHEMA)).await?;
             made.map_err(|refusal| Error::internal(format!("no schema for the views: {refusal}")))?;
@@ -80,6 +87,16 @@ impl<'a> Player<'a> {
                 Task::CreateViews(queries) => self.create_views(queries).await?,
                 Task::Churn => self.churn(tally).await?,
                 Task::DropViews => self.drop_views(tally).await?,
+                // What a session alone knows would be lost.
+                Task::Checkpoint | Task::Restart(_) if self.is_bound || !self.in_transaction.is_empty() => {}
+                Task::Checkpoint => {
+                    let made = self.client(&None).await?.run("CHECKPOINT").await?;
+                    made.map_err(|refusal| Error::internal(format!("no checkpoint: {refusal}")))?;
+                }
+                Task::Restart(workers) => {
+                    self.clients.clear();
+                    instance.restart(*workers).await?;
+                }
             }
         }
         Ok(())
@@ -196,6 +213,9 @@ impl<'a> Player<'a> {
                     self.tables.remove(&name);
                 }
             }
+            ["SET", "LOCAL" | "TRANSACTION"] => {}
+            ["SET" | "RESET", ..] => self.settings.push((connection.clone(), sql.to_string())),
+            ["PREPARE" | "DECLARE" | "DEALLOCATE" | "LISTEN" | "DISCARD", ..] => self.is_bound = true,
             _ => {}
         }
         Ok(())
@@ -393,6 +413,10 @@ impl<'a> Player<'a> {
             return Ok(Arc::clone(client));
         }
         let client = Arc::new(Client::connect(&self.config).await?);
+        for (_, sql) in self.settings.iter().filter(|(connection, _)| connection == name) {
+            // It was taken before.
+            let _ = client.run(sql).await?;
+        }
         self.clients.insert(name.clone(), Arc::clone(&client));
         Ok(client)
     }

@@ -7,6 +7,9 @@
 //!   schedule:  table t   table u   VIEWS 1 2   rows of t   rows of u   CHURN   query 1   update   query 2   DROP VIEWS │ drop t
 //! ```
 //! A definition or a setting between queries begins a new segment, whose views are made before the rows that it brings.
+//! Restart does the same, with checkpoints and kills of the server in between.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::script::{Action, Script};
 use super::sql::{self, Kind};
@@ -22,7 +25,16 @@ pub enum Task {
     /// Deletes the rows of every table and inserts them again.
     Churn,
     DropViews,
+    /// Has the server make a checkpoint.
+    Checkpoint,
+    /// Kills the server and starts it again, with so many workers.
+    Restart(usize),
 }
+
+/// Restarts of a pass over a file.
+const RESTARTS: u64 = 3;
+/// Workers that a server may have after a restart.
+const WORKERS_MAX: u64 = 3;
 
 /// The steps in order; of the queries only the selected ones.
 pub fn in_order(steps: &[usize], script: &Script, selected: &[usize]) -> Vec<Task> {
@@ -57,6 +69,19 @@ pub fn views_first(steps: &[usize], script: &Script, selected: &[usize]) -> Vec<
             });
         }
         tasks.push(Task::DropViews);
+    }
+    tasks
+}
+
+/// The same with restarts at places that look random but are the same each time, each with a checkpoint somewhere before.
+pub fn views_first_with_restarts(steps: &[usize], script: &Script, selected: &[usize]) -> Vec<Task> {
+    let mut tasks = views_first(steps, script, selected);
+    let seed = xxh3_64_with_seed(script.name.as_bytes(), selected.first().map_or(0, |&first| first as u64));
+    let choice = |number: u64, below: u64| xxh3_64_with_seed(&number.to_le_bytes(), seed) % below.max(1);
+    for restart in 0..RESTARTS {
+        let place = choice(3 * restart, tasks.len() as u64 + 1);
+        tasks.insert(place as usize, Task::Restart(1 + choice(3 * restart + 1, WORKERS_MAX) as usize));
+        tasks.insert(choice(3 * restart + 2, place + 1) as usize, Task::Checkpoint);
     }
     tasks
 }

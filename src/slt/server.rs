@@ -1,7 +1,7 @@
 //! Where the statements go: a Millrace of our own, fresh for every file and mode, or a server that is already there.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub struct Instance {
 struct OwnServer {
     child: Child,
     folder: PathBuf,
+    /// For PostgreSQL clients, and for HTTP.
+    ports: (u16, u16),
 }
 
 impl Target {
@@ -65,9 +67,18 @@ impl Target {
 async fn start_own(workers: usize) -> Result<Instance> {
     let folder = std::env::temp_dir().join(format!("millrace-slt-{:016x}", random_u64()));
     std::fs::create_dir_all(&folder).map_err(io)?;
-    let (pg, http) = (free_port()?, free_port()?);
-    let log = std::fs::File::create(folder.join("log")).map_err(io)?;
-    let child = Command::new(std::env::current_exe().map_err(io)?)
+    let ports = (free_port()?, free_port()?);
+    let child = spawn(&folder, ports, workers)?;
+    let mut config = Config::new();
+    config.host("127.0.0.1").port(ports.0).user("millrace").dbname("millrace");
+    let mut instance = Instance { config, own: Some(OwnServer { child, folder, ports }), made: None };
+    instance.answers().await?;
+    Ok(instance)
+}
+
+fn spawn(folder: &Path, (pg, http): (u16, u16), workers: usize) -> Result<Child> {
+    let log = std::fs::File::options().create(true).append(true).open(folder.join("log")).map_err(io)?;
+    Command::new(std::env::current_exe().map_err(io)?)
         .arg("serve")
         .args(["--data".as_ref(), folder.join("data").as_os_str()])
         .args(["--pg", &format!("127.0.0.1:{pg}"), "--http", &format!("127.0.0.1:{http}")])
@@ -79,23 +90,32 @@ async fn start_own(workers: usize) -> Result<Instance> {
         .stderr(log)
         .kill_on_drop(true)
         .spawn()
-        .map_err(io)?;
-    let mut config = Config::new();
-    config.host("127.0.0.1").port(pg).user("millrace").dbname("millrace");
-    let mut instance = Instance { config, own: Some(OwnServer { child, folder }), made: None };
-    for _ in 0..START_ATTEMPTS {
-        if Client::connect(&instance.config).await.is_ok() {
-            return Ok(instance);
-        }
-        if let Some(end) = instance.end() {
-            return Err(Error::internal(end));
-        }
-        tokio::time::sleep(START_PAUSE).await;
-    }
-    Err(Error::internal("millrace serve does not answer").with_detail(instance.log()))
+        .map_err(io)
 }
 
 impl Instance {
+    /// Waits until our own server answers.
+    async fn answers(&mut self) -> Result<()> {
+        for _ in 0..START_ATTEMPTS {
+            if Client::connect(&self.config).await.is_ok() {
+                return Ok(());
+            }
+            if let Some(end) = self.end() {
+                return Err(Error::internal(end));
+            }
+            tokio::time::sleep(START_PAUSE).await;
+        }
+        Err(Error::internal("millrace serve does not answer").with_detail(self.log()))
+    }
+
+    /// Kills our own server as it stands, and starts it again on the same data.
+    pub async fn restart(&mut self, workers: usize) -> Result<()> {
+        let Some(own) = &mut self.own else { return Ok(()) };
+        own.child.kill().await.map_err(io)?;
+        own.child = spawn(&own.folder, own.ports, workers)?;
+        self.answers().await
+    }
+
     /// How our own server ended, if it did: with the end of its log.
     pub fn end(&mut self) -> Option<String> {
         let status = self.own.as_mut()?.child.try_wait().ok()??;

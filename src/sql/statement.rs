@@ -46,6 +46,9 @@ pub enum Command {
     /// None is ALL.
     Reset(Option<String>),
     Discard(Discard),
+    Checkpoint,
+    /// The folder to copy the database to.
+    Backup(String),
     SetTransaction {
         modes: Vec<TransactionMode>,
         session: bool,

@@ -84,6 +84,15 @@ pub fn remove_batch_file(directory: &Path, id: u64) -> Result<()> {
     std::fs::remove_file(&path).map_err(|error| failed("remove", &path, &error))
 }
 
+/// Puts a file into another data directory: a link, or a copy where that is another file system.
+pub fn link_batch_file(from: &Path, to: &Path, id: u64) -> std::io::Result<()> {
+    let (from, to) = (path_of(from, id), path_of(to, id));
+    std::fs::hard_link(&from, &to).or_else(|_| {
+        std::fs::copy(&from, &to)?;
+        File::open(&to)?.sync_all()
+    })
+}
+
 impl BatchFileWriter {
     pub fn create(directory: &Path, id: u64) -> Result<Self> {
         let path = path_of(directory, id);

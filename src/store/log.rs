@@ -1,7 +1,9 @@
 //! The one RocksDB of a database: changes go in atomically, and are synced to the disk when they are asked to be.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{ColumnFamily, DB, DBRecoveryMode, Direction, IteratorMode, Options, WriteBatch, WriteOptions};
 
 use crate::types::{Error, Result, SqlState};
@@ -156,6 +158,25 @@ impl Store {
     /// Everything that was written is on the disk when this returns.
     pub fn sync(&self) -> Result<()> {
         self.db.flush_wal(true).map_err(|error| failed("synced", &error))
+    }
+
+    /// Copies everything that was written to `to`, which must be new or empty, with these batch files: as links, where the
+    /// file system has them.
+    pub fn copy_to(&self, to: &Path, files: BTreeSet<u64>) -> Result<()> {
+        let problem = |error: std::io::Error| {
+            Error::new(SqlState::IO_ERROR, format!("could not write the backup \"{}\": {error}", to.display()))
+        };
+        let is_empty = |mut entries: std::fs::ReadDir| entries.next().is_none();
+        if to.exists() && !std::fs::read_dir(to).map(is_empty).map_err(problem)? {
+            let message = format!("directory \"{}\" exists but is not empty", to.display());
+            return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
+        }
+        std::fs::create_dir_all(super::batch_directory(to)).map_err(problem)?;
+        for file in files {
+            super::link_batch_file(&self.directory, to, file).map_err(problem)?;
+        }
+        let copied = Checkpoint::new(&self.db).and_then(|log| log.create_checkpoint(to.join("log")));
+        copied.map_err(|error| failed("copied", &error))
     }
 
     /// Fails if the disk is too full for so many bytes.

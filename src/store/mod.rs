@@ -9,6 +9,8 @@ mod batch_file;
 mod delta_bytes;
 mod log;
 
-pub use batch_file::{BatchFile, BatchFileWriter, Segment, batch_directory, batch_files, remove_batch_file};
+pub use batch_file::{
+    BatchFile, BatchFileWriter, Segment, batch_directory, batch_files, link_batch_file, remove_batch_file,
+};
 pub use delta_bytes::{delta_from_bytes, delta_to_bytes};
 pub use log::{Change, Family, Pair, Store};

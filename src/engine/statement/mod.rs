@@ -9,6 +9,7 @@ mod cursors;
 mod dml;
 mod drop_object;
 mod explain;
+mod maintenance;
 mod prepare;
 mod query;
 mod settings;
@@ -47,6 +48,8 @@ pub(super) async fn run(session: &mut Session, statement: &Statement, parameters
         Command::Set(set) => settings::set(session, set),
         Command::Reset(name) => settings::reset(session, name.as_deref()),
         Command::Discard(discard) => settings::discard(session, *discard),
+        Command::Checkpoint => maintenance::checkpoint(session).await,
+        Command::Backup(path) => maintenance::backup(session, path).await,
         Command::SetTransaction { modes, session: for_session } => transactions::set(session, modes, *for_session),
         Command::Begin { modes } => transactions::begin(session, modes),
         Command::Commit { chain } => transactions::commit(session, *chain).await,

@@ -1,10 +1,13 @@
 //! The schema `millrace`: how the running system is.
 
+use std::sync::Arc;
+
 use datafusion::common::ScalarValue;
 
 use super::Kind::One;
 use super::{SystemRelation, bigint, bytes, text, timestamp};
 use crate::catalog::{Entry, Item};
+use crate::engine::checkpoint::Manifest;
 use crate::engine::session::Session;
 use crate::types::{Result, SqlType};
 
@@ -58,6 +61,19 @@ pub const TABLE: &[SystemRelation] = &[
     },
     SystemRelation {
         schema: "millrace",
+        name: "checkpoints",
+        columns: &[
+            ("time", One(SqlType::Timestamptz)),
+            ("objects", One(SqlType::Int8)),
+            ("files", One(SqlType::Int8)),
+            ("bytes", One(SqlType::Int8)),
+            ("bytes_written", One(SqlType::Int8)),
+            ("duration_ms", One(SqlType::Int8)),
+        ],
+        rows: checkpoints,
+    },
+    SystemRelation {
+        schema: "millrace",
         name: "arrangements",
         columns: &[
             ("schema_name", One(SqlType::Text)),
@@ -93,6 +109,21 @@ fn sources(session: &mut Session) -> Result<Vec<Vec<ScalarValue>>> {
         }
     }
     Ok(rows)
+}
+
+fn checkpoints(session: &mut Session) -> Result<Vec<Vec<ScalarValue>>> {
+    let kept = session.database.checkpoints.kept();
+    let row = |manifest: &Arc<Manifest>| {
+        vec![
+            timestamp(manifest.time),
+            bigint(manifest.objects.len() as u64),
+            bigint(manifest.files.len() as u64),
+            bigint(manifest.bytes()),
+            bigint(manifest.bytes_written),
+            bigint(manifest.micros / 1000),
+        ]
+    };
+    Ok(kept.iter().map(row).collect())
 }
 
 fn source_errors(session: &mut Session) -> Result<Vec<Vec<ScalarValue>>> {

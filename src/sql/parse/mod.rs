@@ -10,6 +10,7 @@ mod copy;
 mod cursor;
 mod definition;
 mod dialect;
+mod maintenance;
 mod portal;
 mod reserved;
 mod session;
@@ -97,6 +98,8 @@ fn command(cursor: &mut Cursor) -> Result<Command> {
         "set" => session::set(cursor),
         "reset" => session::reset(cursor),
         "discard" => session::discard(cursor),
+        "checkpoint" => maintenance::checkpoint(cursor),
+        "backup" => maintenance::backup(cursor),
         "begin" | "start" => session::begin(cursor),
         "commit" | "end" => session::commit(cursor),
         "rollback" | "abort" => session::rollback(cursor),

@@ -71,6 +71,9 @@ struct Serve {
     /// Seconds between checkpoints; a restart works off what came after the last.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     checkpoint_interval: u64,
+    /// What must stay free on the disk, in MiB; writes that would leave less are refused with 53100.
+    #[arg(long, default_value_t = 64)]
+    disk_reserve: u64,
     /// Memory for rows that some view has not finished yet, in MiB; beyond it sources pause and writers wait.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
     backlog_memory: u64,
@@ -109,6 +112,7 @@ fn serve(arguments: &Serve) -> Result<()> {
         query_memory_bytes: arguments.query_memory as usize * MIB,
         backlog_bytes_max: arguments.backlog_memory as usize * MIB,
         checkpoint_interval: Duration::from_secs(arguments.checkpoint_interval),
+        disk_reserve_bytes: arguments.disk_reserve << 20,
         ..Config::new(arguments.data.clone(), query_runtime.handle().clone())
     })?;
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("dataflow", &["types"]),
-    ("store", &["types"]),
+    ("store", &["types", "dataflow"]),
     ("catalog", &["types", "store"]),
     ("connect", &["types"]),
     ("sql", &["types", "catalog", "dataflow"]),

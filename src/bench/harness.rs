@@ -33,6 +33,8 @@ impl Harness {
         let mut config = Config::new(folder.clone(), queries.handle().clone());
         config.workers = workers;
         config.history_step_records = 40_000;
+        // What is measured is the engine, unless a program says otherwise.
+        config.checkpoint_interval = std::time::Duration::from_secs(86_400);
         let database = Database::open(config)?;
         let session = session(&database)?;
         Ok(Harness { database, session, queries, folder })

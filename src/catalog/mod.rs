@@ -7,7 +7,8 @@ mod entry;
 mod unique;
 
 pub use entry::{
-    Connection, Entry, Index, IndexKind, Item, MaterializedView, PlannedWith, Schema, Source, SourceRelation, Table, View,
+    Connection, Entry, Index, IndexKind, Item, MaterializedView, PlannedWith, Schema, Source, SourceRelation, Table,
+    View,
 };
 pub use unique::UniqueKey;
 

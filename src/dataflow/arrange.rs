@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use differential_dataflow::operators::arrange::TraceAgent;
 use differential_dataflow::trace::{Batcher as _, Builder as _, ExertionLogic, Trace as _};
+use timely::PartialOrder;
 use timely::container::PushInto;
 use timely::dataflow::Scope;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::{Operator, OperatorInfo};
-use timely::PartialOrder;
 use timely::progress::Antichain;
 
 use super::chunk::{ArrowChunk, CHUNK_BYTES};
@@ -22,12 +22,7 @@ use crate::types::{Delta, Time};
 const SORT_ROWS: usize = 65_536;
 
 /// Arranges rows, each on the worker of its key, beside those that are there already.
-pub fn arrange<'s>(
-    rows: Stream<'s>,
-    layout: &Arc<Layout>,
-    name: &str,
-    restored: Option<Restored>,
-) -> Arranged<'s> {
+pub fn arrange<'s>(rows: Stream<'s>, layout: &Arc<Layout>, name: &str, restored: Option<Restored>) -> Arranged<'s> {
     let scope = rows.scope();
     let mut reader = None;
     let stream = rows.unary_frontier(exchange::by_key(layout), name, |_capability, info| {

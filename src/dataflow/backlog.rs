@@ -14,7 +14,8 @@ pub struct Backlog {
 
 impl Backlog {
     pub fn fed(&self, delta: &Delta) {
-        *self.bytes.lock().expect("no panic while counting").entry(delta.times.greatest()).or_default() += bytes_of(&delta.rows);
+        *self.bytes.lock().expect("no panic while counting").entry(delta.times.greatest()).or_default() +=
+            bytes_of(&delta.rows);
     }
 
     /// What was fed at `frontier` or later; the rest is forgotten.

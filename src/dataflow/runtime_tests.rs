@@ -28,7 +28,13 @@ fn start(workers: usize, hash_seed: u64) -> Runtime {
 }
 
 fn table(runtime: &Runtime, id: ObjectId, key: Vec<usize>) {
-    runtime.execute(Command::CreateInput { id, kind: InputKind::Table { key }, schema: schema(), from: 0, start: Start::default() });
+    runtime.execute(Command::CreateInput {
+        id,
+        kind: InputKind::Table { key },
+        schema: schema(),
+        from: 0,
+        start: Start::default(),
+    });
 }
 
 fn view(runtime: &Runtime, id: ObjectId, plan: Plan, as_of: Time) {
@@ -223,7 +229,13 @@ fn skewed_keys_give_all_pairs() {
 fn history_and_live_rows_join_up() {
     for workers in 1..4 {
         let runtime = start(workers, 5);
-        runtime.execute(Command::CreateInput { id: LEFT, kind: InputKind::Append, schema: schema(), from: 0, start: Start::default() });
+        runtime.execute(Command::CreateInput {
+            id: LEFT,
+            kind: InputKind::Append,
+            schema: schema(),
+            from: 0,
+            start: Start::default(),
+        });
         let plan = Plan::Filter { input: Box::new(get(LEFT)), predicate: scalar(col("b").gt(lit(0i64)), &schema()) };
         runtime.execute(Command::Advance { to: 11 });
         view(&runtime, VIEW, plan, 10);
@@ -336,7 +348,9 @@ fn keys_are_found_and_changes_followed() {
             let own = runtime.arrangements().into_iter().filter(|kept| kept.object == LEFT && kept.operator == "rows");
             own.map(|kept| kept.rows).sum()
         };
-        while distinct * 2 < kept() {
+        // Runs beside the largest hold up to half as much, and the largest may have been made before the last compaction.
+        let fed_lately = 3 * 50;
+        while distinct * 2 + fed_lately < kept() {
             assert!(started.elapsed() < Duration::from_secs(20), "{distinct} rows are kept as {}", kept());
             std::thread::sleep(Duration::from_millis(5));
         }

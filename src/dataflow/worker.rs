@@ -20,9 +20,7 @@ use super::operator::{stateless, upsert};
 use super::plan::Plan;
 use super::published::{PublishedObject, SharedBatch, Snapshot};
 use super::render::render;
-use super::runtime::{
-    Arrangement, Captured, Command, HistoryStep, InputKind, Message, Shared, Start, error_layout,
-};
+use super::runtime::{Arrangement, Captured, Command, HistoryStep, InputKind, Message, Shared, Start, error_layout};
 use super::saved::{Restored, Saved};
 use crate::types::{Delta, ObjectId, Time};
 
@@ -266,13 +264,7 @@ impl Worker<'_> {
     }
 
     /// An index is a view of all rows whose arrangement is known to the object it is on.
-    fn create_index(
-        &mut self,
-        id: ObjectId,
-        published: Arc<PublishedObject>,
-        on: ObjectId,
-        saved: Option<Arc<Saved>>,
-    ) {
+    fn create_index(&mut self, id: ObjectId, published: Arc<PublishedObject>, on: ObjectId, saved: Option<Arc<Saved>>) {
         let Some(dataflow) = self.dataflow(on) else { return };
         let (schema, since) = (dataflow.rows.layout.schema.clone(), dataflow.rows.since());
         self.create_view(id, published, &Plan::Get { object: on, schema }, since, saved);
@@ -392,7 +384,11 @@ impl Worker<'_> {
                 runs.retain(|run| !run.is_empty());
                 (name.clone(), runs)
             };
-            captured.push(Captured { object, worker, arrangements: dataflow.arrangements.iter().map(chunks).collect() });
+            captured.push(Captured {
+                object,
+                worker,
+                arrangements: dataflow.arrangements.iter().map(chunks).collect(),
+            });
         }
         captured
     }

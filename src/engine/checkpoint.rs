@@ -180,16 +180,21 @@ fn pin(database: &Database) -> (Time, Arc<Catalog>) {
 /// Waits until everything is complete to `time`, but for what reads its history, and not for ever; gives what is.
 fn complete_objects(database: &Database, catalog: &Catalog, time: Time) -> BTreeSet<ObjectId> {
     let started = Instant::now();
-    let near = time.saturating_sub(CATCH_UP_MAX.as_micros() as Time);
     loop {
         let frontiers = catalog.entries().map(|entry| (entry.id, database.runtime.frontier(entry.id)));
         let kept: Vec<_> = frontiers.filter_map(|(id, frontier)| Some((id, frontier?))).collect();
-        let is_awaited = |frontier: Time| frontier > near && frontier <= time;
-        if started.elapsed() > CATCH_UP_MAX || !kept.iter().any(|(_, frontier)| is_awaited(*frontier)) {
+        let is_awaited = |id: ObjectId, frontier: Time| frontier <= time && !reads_history(database, catalog, id);
+        if started.elapsed() > CATCH_UP_MAX || !kept.iter().any(|&(id, frontier)| is_awaited(id, frontier)) {
             return kept.into_iter().filter(|(_, frontier)| *frontier > time).map(|(id, _)| id).collect();
         }
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Whether an object, or one that it reads, is still taking in what was there before it.
+fn reads_history(database: &Database, catalog: &Catalog, id: ObjectId) -> bool {
+    let reads = catalog.get(id).map_or(&[][..], |entry| &entry.depends_on);
+    database.views.reads_history(id) || reads.iter().any(|&read| reads_history(database, catalog, read))
 }
 
 fn is_table(item: &Item) -> bool {

@@ -20,6 +20,8 @@ pub struct Config {
     pub tick: Duration,
     /// Records of a source's history that a new view takes at one timestamp.
     pub history_step_records: u64,
+    /// Writes that would leave less than this on the disk are refused.
+    pub disk_reserve_bytes: u64,
     /// Between checkpoints.
     pub checkpoint_interval: Duration,
     /// How far back a SUBSCRIBE can begin.
@@ -38,6 +40,7 @@ impl Config {
             backlog_bytes_max: 256 << 20,
             tick: Duration::from_millis(10),
             history_step_records: 250_000,
+            disk_reserve_bytes: 64 << 20,
             checkpoint_interval: Duration::from_secs(10),
             retention: Duration::from_secs(1),
         }

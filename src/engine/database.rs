@@ -47,7 +47,7 @@ pub struct Database {
 impl Database {
     /// Starts the workers and the clock.
     pub fn open(config: Config) -> Result<Arc<Database>> {
-        let store = Arc::new(Store::open(&config.data)?);
+        let store = Arc::new(Store::open(&config.data, config.disk_reserve_bytes)?);
         let (moved, progress) = watch::channel(0);
         let on_progress = Arc::new(move || moved.send_modify(|count| *count += 1));
         let options = Options { workers: config.workers, hash_seed: durable::hash_seed(&store)? };
@@ -125,9 +125,11 @@ impl Database {
     /// That of a plan, and of the indexes that it could use when its view was made.
     pub fn fingerprint(&self, id: ObjectId, plan: &Plan) -> u64 {
         let catalog = self.catalog();
-        let of_object = |object: ObjectId| catalog.indexes(object).map(|(entry, index)| (entry.id, index.columns.clone()));
+        let of_object =
+            |object: ObjectId| catalog.indexes(object).map(|(entry, index)| (entry.id, index.columns.clone()));
         let indexes = plan.objects().into_iter().flat_map(of_object).filter(|(index, _)| *index < id);
-        indexes.fold(plan.fingerprint(), |hash, (_, columns)| xxh3_64_with_seed(format!("{columns:?}").as_bytes(), hash))
+        indexes
+            .fold(plan.fingerprint(), |hash, (_, columns)| xxh3_64_with_seed(format!("{columns:?}").as_bytes(), hash))
     }
 
     /// Waits until an object is complete to `time`; fails if it never will be.

@@ -56,7 +56,9 @@ impl Effect {
     /// Infallible by construction: whatever could fail was tried when the statement ran.
     pub fn take(self, database: &Database, turn: &mut Turn<'_>) {
         match self {
-            Effect::CreateTable { id, relation } => create_table(turn, id, &relation, turn.as_of() + 1, Start::default()),
+            Effect::CreateTable { id, relation } => {
+                create_table(turn, id, &relation, turn.as_of() + 1, Start::default())
+            }
             Effect::CreateSource { id, source, start, relations } => {
                 create_source(database, turn, id, source, start, relations)
             }

@@ -48,7 +48,14 @@ pub fn recover(database: &Database) -> Result<()> {
     let time = turn.mint();
     turn.close(time);
     let seconds = started.elapsed().as_secs_f64();
-    tracing::info!(batches, views = restored, views_computed = computed, table_rows = rows, seconds, "the state is back");
+    tracing::info!(
+        batches,
+        views = restored,
+        views_computed = computed,
+        table_rows = rows,
+        seconds,
+        "the state is back"
+    );
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 //! steps of growing times, so that the view works them off in bounded pieces while other views stay live.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::ingest::History;
@@ -29,6 +29,8 @@ pub struct RunningView {
     /// Of the plan that it runs by.
     fingerprint: u64,
     stopped: AtomicBool,
+    /// Inputs whose history is being read.
+    histories: AtomicUsize,
     failure: Mutex<Option<Error>>,
     /// Records of history that have been fed, and that there are, over all sources that the view reads.
     pub history_done: AtomicU64,
@@ -62,6 +64,7 @@ impl Views {
                     }
                     let (failed, running) = (view.clone(), runtime.clone());
                     let (runtime, view) = (runtime.clone(), view.clone());
+                    view.histories.fetch_add(1, Ordering::Relaxed);
                     let steps = Steps { after, as_of, records: self.step_records };
                     let feeder = move || feed_history(&runtime, &view, id, input, steps, history);
                     let thread = std::thread::Builder::new().name(format!("history-{id}"));
@@ -78,6 +81,11 @@ impl Views {
     pub fn fail(&self, runtime: &Runtime, id: ObjectId, error: Error) {
         let view = self.running.lock().expect("no panic while holding the views").entry(id).or_default().clone();
         view.fail(runtime, id, error);
+    }
+
+    /// Whether a view is still taking in what was there before it.
+    pub fn reads_history(&self, id: ObjectId) -> bool {
+        self.get(id).is_some_and(|view| view.histories.load(Ordering::Relaxed) > 0)
     }
 
     /// Of the plan that a view runs by; 0 for what has none.
@@ -134,14 +142,7 @@ struct Steps {
 }
 
 /// Reads the history of one input and feeds it, then closes it; a failure is kept in the view.
-fn feed_history(
-    runtime: &Runtime,
-    view: &RunningView,
-    id: ObjectId,
-    input: ObjectId,
-    steps: Steps,
-    history: History,
-) {
+fn feed_history(runtime: &Runtime, view: &RunningView, id: ObjectId, input: ObjectId, steps: Steps, history: History) {
     let total = records(&history.from, &history.to);
     let mut done = 0;
     let batches = match history.source.read(history.relation, &history.from, &history.to) {
@@ -164,4 +165,5 @@ fn feed_history(
         done = read.records_done;
     }
     runtime.close_history(id, input);
+    view.histories.fetch_sub(1, Ordering::Relaxed);
 }

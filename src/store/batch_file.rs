@@ -23,6 +23,7 @@ use arrow::ipc::writer::FileWriter;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use super::map::{mapped, trusting};
 use crate::dataflow::chunk::{ArrowChunk, Place};
 use crate::dataflow::saved::{SavedChunk, SavedOrder};
 use crate::types::{Diff, Error, Result, SqlState, Stamps, Time};
@@ -289,19 +290,6 @@ fn chunk_of(batch: &RecordBatch, shared: Shared, place: Place) -> Option<SavedCh
     };
     let rows = batch.project(&(next..batch.num_columns()).collect::<Vec<_>>()).ok()?;
     Some(SavedChunk { key_hashes, within_key, rows, times, diffs, place })
-}
-
-#[expect(unsafe_code, reason = "a mapping is only sound while nobody writes to the file: ours are written once")]
-fn mapped(file: &File) -> std::io::Result<Buffer> {
-    // SAFETY: the file was synced before its manifest named it, and nothing opens it for writing after that.
-    let mapping = unsafe { memmap2::Mmap::map(file)? };
-    Ok(Buffer::from(bytes::Bytes::from_owner(mapping)))
-}
-
-#[expect(unsafe_code, reason = "checking every value would read the whole state at each start")]
-fn trusting(decoder: FileDecoder) -> FileDecoder {
-    // SAFETY: the bytes are those that our own writer made of valid arrays: their checksum says so.
-    unsafe { decoder.with_skip_validation(true) }
 }
 
 fn failed(what: &str, path: &Path, error: &std::io::Error) -> Error {

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::read_record_batch;
-use arrow::ipc::writer::{CompressionContext, DictionaryTracker, IpcDataGenerator, IpcWriteOptions};
 use arrow::ipc::root_as_message;
+use arrow::ipc::writer::{CompressionContext, DictionaryTracker, IpcDataGenerator, IpcWriteOptions};
 
 use crate::types::{Delta, Diff, Error, Result, SqlState, Stamps, Time};
 

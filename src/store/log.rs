@@ -14,9 +14,6 @@ const FORMAT: u32 = 1;
 /// Under which the format stands, in [`Family::Meta`].
 const FORMAT_KEY: &[u8] = b"format";
 
-/// Bytes that must be free on the disk beyond what is written, so that the log itself never meets the end.
-const RESERVE_BYTES: u64 = 64 << 20;
-
 /// The column families. Numbers in keys are big-endian, so that they sort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -35,14 +32,8 @@ pub enum Family {
 }
 
 impl Family {
-    const ALL: [Family; 6] = [
-        Family::Meta,
-        Family::Catalog,
-        Family::Commits,
-        Family::Bindings,
-        Family::SourceErrors,
-        Family::Checkpoints,
-    ];
+    const ALL: [Family; 6] =
+        [Family::Meta, Family::Catalog, Family::Commits, Family::Bindings, Family::SourceErrors, Family::Checkpoints];
 
     fn name(self) -> &'static str {
         match self {
@@ -81,11 +72,13 @@ pub type Pair = (Box<[u8]>, Box<[u8]>);
 pub struct Store {
     db: DB,
     directory: PathBuf,
+    /// Bytes that must be free on the disk beyond what is written, so that the log itself never meets the end.
+    reserve_bytes: u64,
 }
 
 impl Store {
-    /// Opens what is in `directory`, or begins there.
-    pub fn open(directory: &Path) -> Result<Store> {
+    /// Opens what is in `directory`, or begins there. So many bytes of its disk are left free.
+    pub fn open(directory: &Path, reserve_bytes: u64) -> Result<Store> {
         let made = std::fs::create_dir_all(super::batch_directory(directory));
         made.map_err(|error| unusable(directory, &error.to_string()))?;
         let mut options = Options::default();
@@ -99,7 +92,7 @@ impl Store {
         options.set_max_total_wal_size(256 << 20);
         let names = Family::ALL.map(Family::name);
         let db = DB::open_cf(&options, directory.join("log"), names).map_err(|error| not_opened(directory, &error))?;
-        let store = Store { db, directory: directory.to_path_buf() };
+        let store = Store { db, directory: directory.to_path_buf(), reserve_bytes };
         store.check_format()?;
         Ok(store)
     }
@@ -182,12 +175,12 @@ impl Store {
     /// Fails if the disk is too full for so many bytes.
     pub fn require_space(&self, bytes: usize) -> Result<()> {
         let Ok(found) = rustix::fs::statvfs(&self.directory) else { return Ok(()) };
-        if found.f_bavail.saturating_mul(found.f_frsize) >= RESERVE_BYTES + 2 * bytes as u64 {
+        if found.f_bavail.saturating_mul(found.f_frsize) >= self.reserve_bytes + 2 * bytes as u64 {
             return Ok(());
         }
         let message = format!("could not write to the data directory \"{}\": no space left", self.directory.display());
         Err(Error::new(SqlState::DISK_FULL, message)
-            .with_detail(format!("{} MiB are kept free.", RESERVE_BYTES >> 20))
+            .with_detail(format!("{} MiB are kept free.", self.reserve_bytes >> 20))
             .with_hint("Free some space; nothing needs to be restarted."))
     }
 
@@ -204,7 +197,8 @@ fn not_opened(directory: &Path, error: &rocksdb::Error) -> Error {
     let text = error.to_string();
     if text.contains("lock file") || text.contains("lock hold") {
         let message = format!("the data directory \"{}\" is in use by another server", directory.display());
-        return Error::new(SqlState::OBJECT_IN_USE, message).with_hint("Stop that one first, or choose another directory.");
+        return Error::new(SqlState::OBJECT_IN_USE, message)
+            .with_hint("Stop that one first, or choose another directory.");
     }
     match error.kind() {
         rocksdb::ErrorKind::Corruption => damaged(&text),
@@ -242,13 +236,13 @@ mod tests {
     #[test]
     fn what_was_written_is_there_after_opening_again() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path()).unwrap();
+        let store = Store::open(directory.path(), 0).unwrap();
         store.write(vec![put("a", "1"), put("b", "2"), put("c", "3")]).unwrap();
         store.write(vec![Change::DeleteRange(Family::Catalog, b"b".to_vec(), b"c".to_vec())]).unwrap();
-        let refused = Store::open(directory.path()).err().unwrap();
+        let refused = Store::open(directory.path(), 0).err().unwrap();
         assert_eq!(refused.state(), SqlState::OBJECT_IN_USE, "{refused}");
         drop(store);
-        let store = Store::open(directory.path()).unwrap();
+        let store = Store::open(directory.path(), 0).unwrap();
         assert_eq!(all(&store), [("a".into(), "1".into()), ("c".into(), "3".into())]);
         assert_eq!(store.scan(Family::Catalog, b"b", b"c").count(), 0);
     }
@@ -256,11 +250,11 @@ mod tests {
     #[test]
     fn a_later_format_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path()).unwrap();
+        let store = Store::open(directory.path(), 0).unwrap();
         let later = (FORMAT + 1).to_be_bytes().to_vec();
         store.write(vec![Change::Put(Family::Meta, FORMAT_KEY.to_vec(), later)]).unwrap();
         drop(store);
-        let refused = Store::open(directory.path()).err().unwrap();
+        let refused = Store::open(directory.path(), 0).err().unwrap();
         assert_eq!(refused.state(), SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
         assert!(refused.hint().is_some());
     }

@@ -8,6 +8,9 @@
 mod batch_file;
 mod delta_bytes;
 mod log;
+mod map;
+#[cfg(test)]
+mod restore_tests;
 
 pub use batch_file::{
     BatchFile, BatchFileWriter, Segment, batch_directory, batch_files, link_batch_file, remove_batch_file,

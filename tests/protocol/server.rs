@@ -15,6 +15,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
     queries: Option<Runtime>,
+    _folder: tempfile::TempDir,
 }
 
 impl Drop for Server {
@@ -33,13 +34,14 @@ impl Server {
     pub async fn start_with(limits: Limits) -> Server {
         // As in the real server, a query that does not yield must not keep connections from being served.
         let queries = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let config = Config { workers: 1, ..Config::new(std::env::temp_dir(), queries.handle().clone()) };
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config { workers: 1, ..Config::new(folder.path().to_path_buf(), queries.handle().clone()) };
         let database: Arc<Database> = Database::open(config).unwrap();
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), limits).await.unwrap();
         let address = listener.address();
         let (stop, stopping) = watch::channel(false);
         let serving = tokio::spawn(listener.serve(database, stopping));
-        Server { address, stop, serving, queries: Some(queries) }
+        Server { address, stop, serving, queries: Some(queries), _folder: folder }
     }
 
     /// Asks the server to stop, and waits until it has.

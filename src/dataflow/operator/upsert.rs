@@ -32,12 +32,7 @@ const SLICES_PER_TURN: usize = 8;
 
 /// The current rows, as [`InputKind::Upsert`](super::super::runtime::InputKind::Upsert) says. `rows` have the columns of
 /// `layout`, then `tombstone` and `sequence`.
-pub fn upsert<'s>(
-    rows: Stream<'s>,
-    layout: &Arc<Layout>,
-    name: &str,
-    restored: Option<Restored>,
-) -> Arranged<'s> {
+pub fn upsert<'s>(rows: Stream<'s>, layout: &Arc<Layout>, name: &str, restored: Option<Restored>) -> Arranged<'s> {
     let scope = rows.scope();
     let layout = layout.clone();
     let key = layout.key.clone();

@@ -20,10 +20,7 @@ pub async fn backup(session: &mut Session, path: &str) -> Result<Outcome> {
 }
 
 /// Does what waits for the disk away from the threads that serve.
-async fn blocking(
-    database: Arc<Database>,
-    work: impl FnOnce(&Database) -> Result<()> + Send + 'static,
-) -> Result<()> {
+async fn blocking(database: Arc<Database>, work: impl FnOnce(&Database) -> Result<()> + Send + 'static) -> Result<()> {
     let runtime = database.config.query_runtime.clone();
     let done = runtime.spawn_blocking(move || work(&database)).await;
     done.map_err(|error| Error::internal(format!("the work on the disk failed: {error}")))?

@@ -1,0 +1,218 @@
+//! Kills at random instants under load, and what must hold after each of them.
+//!
+//! Clients move money between accounts, each move in one transaction with a line in a ledger; records with numbers of
+//! their own arrive in a Kafka topic. Whatever a reader ever sees, the total is what it was at the beginning; after each restart
+//! every acknowledged move is there, whole, every view equals its SELECT, and no record is lost or counted twice.
+//!
+//! `MILLRACE_CHAOS_SECONDS` says how long (20 by default); `MILLRACE_KAFKA` names a broker.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use tokio_postgres::Client;
+
+use super::server::{Server, rows};
+
+const ACCOUNTS: i64 = 50;
+const MONEY: i64 = 1_000;
+const MOVERS: u64 = 4;
+
+const VIEWS: &[&str] = &[
+    "total AS SELECT sum(balance) AS total, count(*) AS accounts FROM account",
+    "moved AS SELECT to_id, count(*) AS moves, sum(amount) AS amount, max(amount) AS most FROM ledger GROUP BY to_id",
+    "state AS SELECT a.id, a.balance, m.moves FROM account a LEFT JOIN moved m ON m.to_id = a.id",
+    "rich AS SELECT id, balance FROM account ORDER BY balance DESC, id LIMIT 5",
+];
+const KAFKA_VIEWS: &[&str] = &[
+    "counted AS SELECT count(*) AS records, count(DISTINCT n) AS numbers, max(n) AS newest FROM numbers",
+    "by_digit AS SELECT n % 10 AS digit, count(*) AS records FROM numbers GROUP BY n % 10",
+];
+
+/// What the clients know, which no kill takes away.
+#[derive(Default)]
+struct Known {
+    stopped: AtomicBool,
+    next_move: AtomicU64,
+    acknowledged: Mutex<BTreeSet<i64>>,
+    /// Totals that readers saw.
+    reads: AtomicU64,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_lose_nothing_and_count_nothing_twice() {
+    let seconds = std::env::var("MILLRACE_CHAOS_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
+    let mut server = Server::new();
+    server.start(&["--checkpoint-interval", "1"]).await;
+    let topic = Topic::create();
+    set_up(&server.client().await, topic.as_ref()).await;
+    let known = Arc::new(Known::default());
+    let (began, mut kills, mut refused) = (Instant::now(), 0, 0);
+    while began.elapsed() < Duration::from_secs(seconds) {
+        known.stopped.store(false, Ordering::Relaxed);
+        let mut tasks = vec![];
+        for mover in 0..MOVERS {
+            tasks.push(tokio::spawn(move_money(server.client().await, mover, known.clone())));
+        }
+        tasks.push(tokio::spawn(watch_total(server.client().await, known.clone())));
+        let produced = topic.as_ref().map(Topic::produce);
+        let pause = rand::rng().random_range(50..2_000);
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        server.kill();
+        kills += 1;
+        known.stopped.store(true, Ordering::Relaxed);
+        for task in tasks {
+            refused += task.await.expect("a client fails only as the server's death makes it fail");
+        }
+        let workers = rand::rng().random_range(1..=3).to_string();
+        server.start(&["--checkpoint-interval", "1", "--workers", &workers]).await;
+        check(&server, &known, topic.as_ref(), produced).await;
+    }
+    let (moves, reads) = (known.acknowledged.lock().unwrap().len(), known.reads.load(Ordering::Relaxed));
+    println!("{kills} kills, {moves} moves acknowledged, {refused} refused, {reads} totals read");
+    assert!(moves > 0 && reads > 0);
+}
+
+async fn set_up(client: &Client, topic: Option<&Topic>) {
+    let sql = format!(
+        "CREATE TABLE account (id bigint PRIMARY KEY, balance bigint NOT NULL);
+         CREATE TABLE ledger (id bigint PRIMARY KEY, from_id bigint, to_id bigint, amount bigint);
+         INSERT INTO account SELECT i, {MONEY} FROM generate_series(1, {ACCOUNTS}) i;
+         CREATE INDEX ON ledger (to_id)"
+    );
+    client.batch_execute(&sql).await.unwrap();
+    if let Some(topic) = topic {
+        let sql = format!(
+            "CREATE CONNECTION broker TO KAFKA (BROKER '{}'); CREATE SOURCE numbers (n bigint) \
+             FROM KAFKA CONNECTION broker (TOPIC '{}') FORMAT JSON",
+            topic.broker, topic.name
+        );
+        client.batch_execute(&sql).await.unwrap();
+    }
+    for view in views(topic) {
+        client.batch_execute(&format!("CREATE MATERIALIZED VIEW {view}")).await.unwrap();
+    }
+}
+
+fn views(topic: Option<&Topic>) -> impl Iterator<Item = &'static &'static str> {
+    VIEWS.iter().chain(topic.map_or(&[][..], |_| KAFKA_VIEWS))
+}
+
+/// Moves money until the server is gone; gives how many moves were refused since another was quicker.
+async fn move_money(client: Client, mover: u64, known: Arc<Known>) -> u64 {
+    let mut refused = 0;
+    while !known.stopped.load(Ordering::Relaxed) {
+        let id = known.next_move.fetch_add(1, Ordering::Relaxed) as i64;
+        let (from, to, amount) = {
+            let mut random = rand::rng();
+            (random.random_range(1..=ACCOUNTS), random.random_range(1..=ACCOUNTS), random.random_range(1..50))
+        };
+        if from == to {
+            continue;
+        }
+        let moved = format!(
+            "BEGIN; UPDATE account SET balance = balance - {amount} WHERE id = {from};
+             UPDATE account SET balance = balance + {amount} WHERE id = {to};
+             INSERT INTO ledger VALUES ({id}, {from}, {to}, {amount}); COMMIT"
+        );
+        match client.batch_execute(&moved).await {
+            Ok(()) => drop(known.acknowledged.lock().unwrap().insert(id)),
+            Err(error) => match error.as_db_error() {
+                Some(told) if told.code().code() == "40001" => {
+                    refused += 1;
+                    client.batch_execute("ROLLBACK").await.ok();
+                }
+                Some(told) => panic!("mover {mover}: {told}"),
+                None => break,
+            },
+        }
+    }
+    refused
+}
+
+/// Reads the total in both ways until the server is gone: it never changes.
+async fn watch_total(client: Client, known: Arc<Known>) -> u64 {
+    let whole = format!("{}|{ACCOUNTS}", ACCOUNTS * MONEY);
+    while !known.stopped.load(Ordering::Relaxed) {
+        for sql in ["SELECT * FROM total", "SELECT sum(balance), count(*) FROM account"] {
+            match rows(&client, sql).await {
+                Ok(seen) => assert_eq!(seen, [whole.as_str()], "{sql}"),
+                Err(error) => match error.as_db_error() {
+                    Some(told) => panic!("{told}"),
+                    None => return 0,
+                },
+            }
+            known.reads.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    0
+}
+
+/// What must hold after a restart.
+async fn check(server: &Server, known: &Known, topic: Option<&Topic>, produced: Option<u64>) {
+    let client = server.client().await;
+    let ids = rows(&client, "SELECT id FROM ledger").await.unwrap();
+    let ids: BTreeSet<i64> = ids.iter().map(|id| id.parse().unwrap()).collect();
+    let lost: Vec<_> = known.acknowledged.lock().unwrap().difference(&ids).copied().collect();
+    assert!(lost.is_empty(), "acknowledged moves are lost: {lost:?}\n{}", server.log());
+    // Each account is what its moves make of it: a move is there whole, and once.
+    let wrong = "SELECT a.id FROM account a WHERE a.balance <> 1000
+        + coalesce((SELECT sum(amount) FROM ledger l WHERE l.to_id = a.id), 0)
+        - coalesce((SELECT sum(amount) FROM ledger l WHERE l.from_id = a.id), 0)";
+    assert_eq!(rows(&client, wrong).await.unwrap(), Vec::<String>::new());
+    if let Some(produced) = produced {
+        let started = Instant::now();
+        while rows(&client, "SELECT records FROM counted").await.unwrap() != [produced.to_string()] {
+            let seen = rows(&client, "SELECT * FROM counted").await.unwrap();
+            assert!(started.elapsed() < Duration::from_secs(30), "{produced} records, {seen:?}\n{}", server.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let exact = format!("{produced}|{produced}|{}", produced - 1);
+        assert_eq!(rows(&client, "SELECT * FROM counted").await.unwrap(), [exact]);
+    }
+    for view in views(topic) {
+        let (name, query) = view.split_once(" AS ").unwrap();
+        let sorted = |mut rows: Vec<String>| {
+            rows.sort();
+            rows
+        };
+        let kept = sorted(rows(&client, &format!("SELECT * FROM {name}")).await.unwrap());
+        assert_eq!(kept, sorted(rows(&client, query).await.unwrap()), "{name}\n{}", server.log());
+    }
+}
+
+/// A topic of numbers from 0 on, each once.
+struct Topic {
+    broker: String,
+    name: String,
+    producer: BaseProducer,
+    next: AtomicU64,
+}
+
+impl Topic {
+    fn create() -> Option<Topic> {
+        let broker = std::env::var("MILLRACE_KAFKA").ok()?;
+        let name = format!("chaos-{:08x}", rand::rng().random::<u32>());
+        let producer = ClientConfig::new().set("bootstrap.servers", &broker).create().expect("a producer");
+        let topic = Topic { broker, name, producer, next: AtomicU64::new(0) };
+        topic.produce();
+        Some(topic)
+    }
+
+    /// Adds some records; gives how many there are now.
+    fn produce(&self) -> u64 {
+        let count = rand::rng().random_range(100..5_000);
+        let first = self.next.fetch_add(count, Ordering::Relaxed);
+        for number in first..first + count {
+            let payload = format!("{{\"n\": {number}}}");
+            let record: BaseRecord<str, str> = BaseRecord::to(&self.name).payload(&payload);
+            self.producer.send(record).map_err(|(error, _)| error).expect("the record is queued");
+        }
+        self.producer.flush(Duration::from_secs(30)).expect("the records are written");
+        first + count
+    }
+}

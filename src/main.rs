@@ -71,6 +71,9 @@ struct Serve {
     /// Seconds between checkpoints; a restart works off what came after the last.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     checkpoint_interval: u64,
+    /// How many seconds a SUBSCRIBE ... AS OF can go back.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    retention: u64,
     /// What must stay free on the disk, in MiB; writes that would leave less are refused with 53100.
     #[arg(long, default_value_t = 64)]
     disk_reserve: u64,
@@ -112,6 +115,7 @@ fn serve(arguments: &Serve) -> Result<()> {
         query_memory_bytes: arguments.query_memory as usize * MIB,
         backlog_bytes_max: arguments.backlog_memory as usize * MIB,
         checkpoint_interval: Duration::from_secs(arguments.checkpoint_interval),
+        retention: Duration::from_secs(arguments.retention),
         disk_reserve_bytes: arguments.disk_reserve << 20,
         ..Config::new(arguments.data.clone(), query_runtime.handle().clone())
     })?;
@@ -136,7 +140,7 @@ fn serve(arguments: &Serve) -> Result<()> {
         }
         Ok(())
     });
-    database.shutdown();
+    database.close();
     query_runtime.shutdown_timeout(QUERY_SHUTDOWN_TIMEOUT);
     served
 }

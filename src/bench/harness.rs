@@ -1,6 +1,6 @@
 //! A database in this process, driven by SQL, and what it used of the machine.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
@@ -16,6 +16,12 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(300);
 const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 /// A source that has not moved for so long won't.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
+
+/// What is measured is the engine without checkpoints, unless [`CHECKPOINT_INTERVAL`] says otherwise.
+const NEVER: Duration = Duration::from_secs(86_400);
+
+/// Between checkpoints, for a whole process.
+pub static CHECKPOINT_INTERVAL: OnceLock<Duration> = OnceLock::new();
 
 /// A database of its own in a folder that goes with it, and a session.
 pub struct Harness {
@@ -33,11 +39,25 @@ impl Harness {
         let mut config = Config::new(folder.clone(), queries.handle().clone());
         config.workers = workers;
         config.history_step_records = 40_000;
-        // What is measured is the engine, unless a program says otherwise.
-        config.checkpoint_interval = std::time::Duration::from_secs(86_400);
+        config.checkpoint_interval = CHECKPOINT_INTERVAL.get().copied().unwrap_or(NEVER);
         let database = Database::open(config)?;
         let session = session(&database)?;
         Ok(Harness { database, session, queries, folder })
+    }
+
+    /// Stops the database and opens it again from what it has on disk.
+    pub fn reopen(&mut self) -> Result<()> {
+        let config = self.database.config.clone();
+        self.database.shutdown();
+        // Nothing of the old one may be left when the new one opens its files.
+        let elsewhere = Config { data: self.folder.join("elsewhere"), ..config.clone() };
+        let closed = std::mem::replace(&mut self.database, Database::open(elsewhere)?);
+        self.session = session(&self.database)?;
+        drop(closed);
+        self.database.shutdown();
+        self.database = Database::open(config)?;
+        self.session = session(&self.database)?;
+        Ok(())
     }
 
     /// Runs statements one after the other; gives the rows of the last.

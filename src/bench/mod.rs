@@ -14,6 +14,7 @@ mod memory;
 mod nexmark;
 mod operators;
 mod report;
+mod restart;
 mod typed;
 mod wire;
 
@@ -36,6 +37,9 @@ pub struct Arguments {
     /// Dataflow worker threads.
     #[arg(long, global = true, default_value_t = 2)]
     workers: usize,
+    /// Makes a checkpoint each so many seconds; none otherwise.
+    #[arg(long, global = true)]
+    checkpoints: Option<u64>,
 }
 
 #[derive(Subcommand)]
@@ -56,6 +60,8 @@ enum What {
     Change(change::Options),
     /// Bytes of memory per row of state.
     Memory(memory::Options),
+    /// A restart that goes on with its state, against computing it again.
+    Restart(restart::Options),
     /// Arrange, join and count against differential dataflow on typed tuples.
     Operators(operators::Options),
 }
@@ -68,6 +74,9 @@ pub fn run(arguments: Arguments) -> Result<()> {
     };
     let mut report = Report::new(style);
     let workers = arguments.workers;
+    if let Some(seconds) = arguments.checkpoints {
+        harness::CHECKPOINT_INTERVAL.get_or_init(|| std::time::Duration::from_secs(seconds));
+    }
     let outcome = match arguments.what.unwrap_or(What::All(all::Options::default())) {
         What::All(options) => all::run(&options, workers, &mut report),
         What::Nexmark(options) => nexmark::run(&options, workers, &mut report),
@@ -77,6 +86,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         What::Kafka(options) => kafka::run(&options, workers, &mut report),
         What::Change(options) => change::run(&options, workers, &mut report),
         What::Memory(options) => memory::run(&options, workers, &mut report),
+        What::Restart(options) => restart::run(&options, workers, &mut report),
         What::Operators(options) => operators::run(&options, workers, &mut report),
     };
     // What was measured before a failure is worth reading too.

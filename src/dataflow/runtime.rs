@@ -139,6 +139,8 @@ pub struct Arrangement {
     pub worker: usize,
     pub rows: usize,
     pub bytes: usize,
+    /// Of those, what a checkpoint holds too.
+    pub bytes_on_disk: usize,
     pub batches: usize,
 }
 

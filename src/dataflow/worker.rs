@@ -13,6 +13,7 @@ use timely::dataflow::{InputHandle, Scope};
 use timely::progress::Antichain;
 
 use super::arrange::arrange;
+use super::chunk::ArrowChunk;
 use super::collection::{Batch, Collection, Stream, Trace};
 use super::context::{Context, Import, Kept, Pace, Source, watcher};
 use super::layout::Layout;
@@ -30,12 +31,15 @@ const TURN_MESSAGES: usize = 256;
 /// Rows of history that a view takes in per turn.
 const TURN_HISTORY_ROWS: usize = 262_144;
 
+/// Microseconds after which times before are not told apart any more; each step looks at every arrangement.
+const KEPT_APART_STEP: Time = 250_000;
+
 type Input = InputHandle<Time, NoopBuilder<Delta>>;
 
 /// Works until told to stop. What panics here leaves dataflows half done, so the whole process goes, loudly.
 pub fn run(timely: &mut timely::worker::Worker, messages: Receiver<Message>, shared: Arc<Shared>) {
     let index = timely.index();
-    let mut worker = Worker { timely, shared, objects: BTreeMap::new(), now: 0, is_pinned: false };
+    let mut worker = Worker { timely, shared, objects: BTreeMap::new(), now: 0, kept_apart: 0, is_pinned: false };
     if catch_unwind(AssertUnwindSafe(|| worker.work(&messages))).is_err() {
         tracing::error!(worker = index, "a worker has panicked; the process ends");
         std::process::abort();
@@ -49,7 +53,9 @@ struct Worker<'a> {
     /// No row with an earlier time will be fed. Nothing runs before the first such news, so that what begins with saved
     /// arrangements is all there when the first of them changes.
     now: Time,
-    /// Arrangements must not be merged past what they were when that was said.
+    /// Arrangements tell times apart from here on, so that a checkpoint finds what was there at its own.
+    kept_apart: Time,
+    /// That stays so while a checkpoint is made.
     is_pinned: bool,
 }
 
@@ -318,6 +324,10 @@ impl Worker<'_> {
 
     fn advance(&mut self, to: Time) {
         self.now = self.now.max(to);
+        if !self.is_pinned && self.now >= self.kept_apart + KEPT_APART_STEP {
+            self.kept_apart = self.now;
+            self.keep_apart();
+        }
         for object in self.objects.values_mut() {
             let Object::Running(dataflow) = object else { continue };
             let inputs = dataflow.feeds.values_mut().filter(|feed| feed.live.is_none()).map(|feed| &mut feed.handle);
@@ -329,13 +339,18 @@ impl Worker<'_> {
         }
     }
 
-    fn compact(&mut self, to: Time) {
-        let now = Antichain::from_elem(self.now);
+    /// Times before this moment need not be told apart in any arrangement, but for who reads it.
+    fn keep_apart(&mut self) {
+        let now = Antichain::from_elem(self.kept_apart);
         for object in self.objects.values_mut() {
             let Object::Running(dataflow) = object else { continue };
-            if !self.is_pinned {
-                dataflow.arrangements.iter_mut().for_each(|(_, trace)| trace.set_logical_compaction(now.borrow()));
-            }
+            dataflow.arrangements.iter_mut().for_each(|(_, trace)| trace.set_logical_compaction(now.borrow()));
+        }
+    }
+
+    fn compact(&mut self, to: Time) {
+        for object in self.objects.values_mut() {
+            let Object::Running(dataflow) = object else { continue };
             let to = Antichain::from_elem(dataflow.published.compact(to));
             for kept in [&mut dataflow.rows, &mut dataflow.errors].into_iter().chain(dataflow.indexes.values_mut()) {
                 kept.trace.set_logical_compaction(to.borrow());
@@ -399,11 +414,14 @@ impl Worker<'_> {
         for (&object, kept) in &self.objects {
             let Object::Running(dataflow) = kept else { continue };
             for (operator, trace) in &dataflow.arrangements {
+                let operator = operator.clone();
                 let mut arrangement =
-                    Arrangement { object, operator: operator.clone(), worker, rows: 0, bytes: 0, batches: 0 };
+                    Arrangement { object, operator, worker, rows: 0, bytes: 0, bytes_on_disk: 0, batches: 0 };
                 trace.map_batches(|batch| {
                     arrangement.rows += batch.len();
-                    arrangement.bytes += batch.chunks.iter().map(|chunk| chunk.bytes()).sum::<usize>();
+                    arrangement.bytes += batch.chunks.iter().map(ArrowChunk::bytes).sum::<usize>();
+                    let on_disk = batch.chunks.iter().filter(|chunk| chunk.place().is_some());
+                    arrangement.bytes_on_disk += on_disk.map(ArrowChunk::bytes).sum::<usize>();
                     arrangement.batches += 1;
                 });
                 arrangements.push(arrangement);

@@ -157,7 +157,7 @@ impl Checkpoints {
                 Item::Table(_) if kept[0].objects.contains_key(&entry.id) => {
                     changes.push(durable::trim_commits(entry.id, oldest + 1));
                 }
-                Item::Source(_) => changes.extend(database.ingest.trim_log(entry.id, oldest)),
+                Item::Source(_) => changes.extend(durable::trim_bindings(&database.store, entry.id, oldest)?),
                 _ => {}
             }
         }

@@ -178,6 +178,14 @@ impl Database {
         ObjectId(self.temporary_ids.fetch_sub(1, Ordering::Relaxed))
     }
 
+    /// Ends everything, with a checkpoint; sessions must have ended before.
+    pub fn close(&self) {
+        self.shutdown();
+        if let Err(error) = self.checkpoint_if_needed() {
+            tracing::warn!(%error, "no checkpoint was made at the end; the next start has more to do");
+        }
+    }
+
     /// Ends the ticks; sessions must have ended before.
     pub fn shutdown(&self) {
         self.stopping.store(true, Ordering::Relaxed);
@@ -187,9 +195,6 @@ impl Database {
             thread.join().ok();
         }
         self.timeline.settle(self.timeline.readable());
-        if let Err(error) = self.checkpoint_if_needed() {
-            tracing::warn!(%error, "no checkpoint was made at the end; the next start has more to do");
-        }
     }
 
     /// Makes a checkpoint unless nothing has happened since the last.

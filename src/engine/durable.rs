@@ -35,9 +35,11 @@ pub fn hash_seed(store: &Store) -> Result<u64> {
     Ok(seed)
 }
 
-/// The newest time that anything was written at; 0 at first.
+/// The newest time that anything happened at; 0 at first.
 pub fn clock(store: &Store) -> Result<Time> {
-    store.get(Family::Meta, CLOCK)?.map_or(Ok(0), |bytes| number(&bytes))
+    let written = store.get(Family::Meta, CLOCK)?.map_or(Ok(0), |bytes| number(&bytes))?;
+    let checkpoint = store.scan_all(Family::Checkpoints).last().map_or(Ok(0), |entry| number(&entry?.0))?;
+    Ok(written.max(checkpoint))
 }
 
 pub fn put_clock(time: Time) -> Change {
@@ -93,9 +95,12 @@ pub fn binding(source: ObjectId, time: Time, positions: &Positions) -> Change {
     Change::Put(Family::Bindings, key(&[source.0, time]), json(positions))
 }
 
-/// What forgets a source's bindings between its beginning and `before`.
-pub fn trim_bindings(source: ObjectId, before: Time) -> Change {
-    Change::DeleteRange(Family::Bindings, key(&[source.0, 1]), key(&[source.0, before]))
+/// What forgets the bindings of a source that nobody needs who begins at `oldest`: all but the last until then, and where
+/// reading began.
+pub fn trim_bindings(store: &Store, source: ObjectId, oldest: Time) -> Result<Option<Change>> {
+    let (first, end) = (key(&[source.0, 1]), key(&[source.0, oldest + 1]));
+    let last = store.scan(Family::Bindings, &first, &end).last().transpose()?;
+    Ok(last.map(|(last, _)| Change::DeleteRange(Family::Bindings, first, last.into())))
 }
 
 /// What forgets a table's commits before `before`.

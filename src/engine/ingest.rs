@@ -181,14 +181,6 @@ impl Ingest {
         }
     }
 
-    /// What forgets the bindings in the log that nobody needs who begins at `oldest`.
-    pub fn trim_log(&self, id: ObjectId, oldest: Time) -> Option<Change> {
-        let sources = self.lock();
-        let bindings = &sources.get(&id)?.bindings;
-        let needed = bindings.iter().rev().find(|(bound, _)| *bound <= oldest)?;
-        Some(durable::trim_bindings(id, needed.0))
-    }
-
     pub fn topic(&self, id: ObjectId) -> Option<String> {
         self.lock().get(&id)?.source.topic().map(str::to_string)
     }

@@ -28,6 +28,8 @@ pub struct Views {
 pub struct RunningView {
     /// Of the plan that it runs by.
     fingerprint: u64,
+    /// It began with what was saved, and shows that when nothing can be added to it.
+    is_restored: bool,
     stopped: AtomicBool,
     /// Inputs whose history is being read.
     histories: AtomicUsize,
@@ -51,7 +53,7 @@ impl Views {
         (after, as_of): (Time, Time),
         histories: Vec<(ObjectId, Result<History>)>,
     ) {
-        let view = Arc::new(RunningView { fingerprint, ..RunningView::default() });
+        let view = Arc::new(RunningView { fingerprint, is_restored: after > 0, ..RunningView::default() });
         self.running.lock().expect("no panic while holding the views").insert(id, view.clone());
         for (input, history) in histories {
             match history {
@@ -77,7 +79,7 @@ impl Views {
         }
     }
 
-    /// The view can't be right any more: its dataflow goes, its readers are told why.
+    /// The view can't be completed: its readers are told why, and its dataflow goes unless it holds what was saved.
     pub fn fail(&self, runtime: &Runtime, id: ObjectId, error: Error) {
         let view = self.running.lock().expect("no panic while holding the views").entry(id).or_default().clone();
         view.fail(runtime, id, error);
@@ -123,7 +125,9 @@ impl RunningView {
     fn fail(&self, runtime: &Runtime, id: ObjectId, error: Error) {
         tracing::error!(%error, view = %id, "a view can't be completed");
         *self.failure.lock().expect("no panic while holding a failure") = Some(error);
-        runtime.execute(Command::Drop { id });
+        if !self.is_restored {
+            runtime.execute(Command::Drop { id });
+        }
     }
 }
 

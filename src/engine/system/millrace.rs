@@ -82,6 +82,7 @@ pub const TABLE: &[SystemRelation] = &[
             ("worker", One(SqlType::Int4)),
             ("rows", One(SqlType::Int8)),
             ("bytes", One(SqlType::Int8)),
+            ("bytes_on_disk", One(SqlType::Int8)),
             ("batches", One(SqlType::Int8)),
         ],
         rows: arrangements,
@@ -187,6 +188,7 @@ fn arrangements(session: &mut Session) -> Result<Vec<Vec<ScalarValue>>> {
             ScalarValue::Int32(Some(arrangement.worker as i32)),
             bigint(arrangement.rows),
             bigint(arrangement.bytes),
+            bigint(arrangement.bytes_on_disk),
             bigint(arrangement.batches),
         ])
     });

@@ -4,18 +4,17 @@
 //! their own arrive in a Kafka topic. Whatever a reader ever sees, the total is what it was at the beginning; after each restart
 //! every acknowledged move is there, whole, every view equals its SELECT, and no record is lost or counted twice.
 //!
-//! `MILLRACE_CHAOS_SECONDS` says how long (20 by default); `MILLRACE_KAFKA` names a broker.
+//! `MILLRACE_CHAOS_SECONDS` says how long (20 by default).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rand::Rng;
-use rdkafka::ClientConfig;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tokio_postgres::Client;
 
+use super::broker::Broker;
 use super::server::{Server, rows};
 
 const ACCOUNTS: i64 = 50;
@@ -27,10 +26,10 @@ const VIEWS: &[&str] = &[
     "moved AS SELECT to_id, count(*) AS moves, sum(amount) AS amount, max(amount) AS most FROM ledger GROUP BY to_id",
     "state AS SELECT a.id, a.balance, m.moves FROM account a LEFT JOIN moved m ON m.to_id = a.id",
     "rich AS SELECT id, balance FROM account ORDER BY balance DESC, id LIMIT 5",
-];
-const KAFKA_VIEWS: &[&str] = &[
     "counted AS SELECT count(*) AS records, count(DISTINCT n) AS numbers, max(n) AS newest FROM numbers",
     "by_digit AS SELECT n % 10 AS digit, count(*) AS records FROM numbers GROUP BY n % 10",
+    "newest AS SELECT count(*) AS keys, sum(n) AS sum FROM latest",
+    "met AS SELECT d.digit, d.records, l.n FROM by_digit d JOIN latest l ON l.k = d.digit",
 ];
 
 /// What the clients know, which no kill takes away.
@@ -48,8 +47,8 @@ async fn kills_lose_nothing_and_count_nothing_twice() {
     let seconds = std::env::var("MILLRACE_CHAOS_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
     let mut server = Server::new();
     server.start(&["--checkpoint-interval", "1"]).await;
-    let topic = Topic::create();
-    set_up(&server.client().await, topic.as_ref()).await;
+    let mut topics = Topics::create();
+    set_up(&server.client().await, &topics).await;
     let known = Arc::new(Known::default());
     let (began, mut kills, mut refused) = (Instant::now(), 0, 0);
     while began.elapsed() < Duration::from_secs(seconds) {
@@ -59,7 +58,7 @@ async fn kills_lose_nothing_and_count_nothing_twice() {
             tasks.push(tokio::spawn(move_money(server.client().await, mover, known.clone())));
         }
         tasks.push(tokio::spawn(watch_total(server.client().await, known.clone())));
-        let produced = topic.as_ref().map(Topic::produce);
+        topics.produce();
         let pause = rand::rng().random_range(50..2_000);
         tokio::time::sleep(Duration::from_millis(pause)).await;
         server.kill();
@@ -70,36 +69,31 @@ async fn kills_lose_nothing_and_count_nothing_twice() {
         }
         let workers = rand::rng().random_range(1..=3).to_string();
         server.start(&["--checkpoint-interval", "1", "--workers", &workers]).await;
-        check(&server, &known, topic.as_ref(), produced).await;
+        check(&server, &known, &topics).await;
     }
     let (moves, reads) = (known.acknowledged.lock().unwrap().len(), known.reads.load(Ordering::Relaxed));
-    println!("{kills} kills, {moves} moves acknowledged, {refused} refused, {reads} totals read");
+    let produced = topics.produced;
+    println!("{kills} kills, {moves} moves acknowledged, {refused} refused, {reads} totals read, {produced} records");
     assert!(moves > 0 && reads > 0);
 }
 
-async fn set_up(client: &Client, topic: Option<&Topic>) {
+async fn set_up(client: &Client, topics: &Topics) {
+    let Topics { broker, numbers, latest, .. } = topics;
+    let address = &broker.address;
     let sql = format!(
         "CREATE TABLE account (id bigint PRIMARY KEY, balance bigint NOT NULL);
          CREATE TABLE ledger (id bigint PRIMARY KEY, from_id bigint, to_id bigint, amount bigint);
          INSERT INTO account SELECT i, {MONEY} FROM generate_series(1, {ACCOUNTS}) i;
-         CREATE INDEX ON ledger (to_id)"
+         CREATE INDEX ON ledger (to_id);
+         CREATE CONNECTION broker TO KAFKA (BROKER '{address}');
+         CREATE SOURCE numbers (n bigint) FROM KAFKA CONNECTION broker (TOPIC '{numbers}') FORMAT JSON;
+         CREATE SOURCE latest (k bigint, n bigint, PRIMARY KEY (k)) FROM KAFKA CONNECTION broker (TOPIC '{latest}')
+           KEY FORMAT JSON FORMAT JSON ENVELOPE UPSERT"
     );
     client.batch_execute(&sql).await.unwrap();
-    if let Some(topic) = topic {
-        let sql = format!(
-            "CREATE CONNECTION broker TO KAFKA (BROKER '{}'); CREATE SOURCE numbers (n bigint) \
-             FROM KAFKA CONNECTION broker (TOPIC '{}') FORMAT JSON",
-            topic.broker, topic.name
-        );
-        client.batch_execute(&sql).await.unwrap();
-    }
-    for view in views(topic) {
+    for view in VIEWS {
         client.batch_execute(&format!("CREATE MATERIALIZED VIEW {view}")).await.unwrap();
     }
-}
-
-fn views(topic: Option<&Topic>) -> impl Iterator<Item = &'static &'static str> {
-    VIEWS.iter().chain(topic.map_or(&[][..], |_| KAFKA_VIEWS))
 }
 
 /// Moves money until the server is gone; gives how many moves were refused since another was quicker.
@@ -153,7 +147,7 @@ async fn watch_total(client: Client, known: Arc<Known>) -> u64 {
 }
 
 /// What must hold after a restart.
-async fn check(server: &Server, known: &Known, topic: Option<&Topic>, produced: Option<u64>) {
+async fn check(server: &Server, known: &Known, topics: &Topics) {
     let client = server.client().await;
     let ids = rows(&client, "SELECT id FROM ledger").await.unwrap();
     let ids: BTreeSet<i64> = ids.iter().map(|id| id.parse().unwrap()).collect();
@@ -164,17 +158,20 @@ async fn check(server: &Server, known: &Known, topic: Option<&Topic>, produced: 
         + coalesce((SELECT sum(amount) FROM ledger l WHERE l.to_id = a.id), 0)
         - coalesce((SELECT sum(amount) FROM ledger l WHERE l.from_id = a.id), 0)";
     assert_eq!(rows(&client, wrong).await.unwrap(), Vec::<String>::new());
-    if let Some(produced) = produced {
-        let started = Instant::now();
-        while rows(&client, "SELECT records FROM counted").await.unwrap() != [produced.to_string()] {
-            let seen = rows(&client, "SELECT * FROM counted").await.unwrap();
-            assert!(started.elapsed() < Duration::from_secs(30), "{produced} records, {seen:?}\n{}", server.log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
+    let (produced, keys) = (topics.produced, topics.newest.len());
+    let last = if produced == 0 { "NULL".to_string() } else { (produced - 1).to_string() };
+    let sum: u64 = topics.newest.values().sum();
+    let expected = [format!("{produced}|{produced}|{last}|{keys}|{sum}")];
+    let started = Instant::now();
+    loop {
+        let seen = rows(&client, "SELECT * FROM counted, newest").await.unwrap();
+        if seen == expected {
+            break;
         }
-        let exact = format!("{produced}|{produced}|{}", produced - 1);
-        assert_eq!(rows(&client, "SELECT * FROM counted").await.unwrap(), [exact]);
+        assert!(started.elapsed() < Duration::from_secs(30), "{expected:?}, {seen:?}\n{}", server.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    for view in views(topic) {
+    for view in VIEWS {
         let (name, query) = view.split_once(" AS ").unwrap();
         let sorted = |mut rows: Vec<String>| {
             rows.sort();
@@ -185,34 +182,37 @@ async fn check(server: &Server, known: &Known, topic: Option<&Topic>, produced: 
     }
 }
 
-/// A topic of numbers from 0 on, each once.
-struct Topic {
-    broker: String,
-    name: String,
-    producer: BaseProducer,
-    next: AtomicU64,
+/// What is in Kafka: numbers from 0 on, each once, and the newest value of some keys.
+struct Topics {
+    broker: &'static Broker,
+    numbers: String,
+    latest: String,
+    produced: u64,
+    partitions: usize,
+    newest: BTreeMap<u64, u64>,
 }
 
-impl Topic {
-    fn create() -> Option<Topic> {
-        let broker = std::env::var("MILLRACE_KAFKA").ok()?;
-        let name = format!("chaos-{:08x}", rand::rng().random::<u32>());
-        let producer = ClientConfig::new().set("bootstrap.servers", &broker).create().expect("a producer");
-        let topic = Topic { broker, name, producer, next: AtomicU64::new(0) };
-        topic.produce();
-        Some(topic)
+impl Topics {
+    fn create() -> Topics {
+        let broker = Broker::shared();
+        let (numbers, latest) = (broker.topic("chaos-numbers", 1, &[]), broker.topic("chaos-latest", 1, &[]));
+        Topics { broker, numbers, latest, produced: 0, partitions: 1, newest: BTreeMap::new() }
     }
 
-    /// Adds some records; gives how many there are now.
-    fn produce(&self) -> u64 {
-        let count = rand::rng().random_range(100..5_000);
-        let first = self.next.fetch_add(count, Ordering::Relaxed);
-        for number in first..first + count {
-            let payload = format!("{{\"n\": {number}}}");
-            let record: BaseRecord<str, str> = BaseRecord::to(&self.name).payload(&payload);
-            self.producer.send(record).map_err(|(error, _)| error).expect("the record is queued");
+    /// Adds some records, and sometimes a partition.
+    fn produce(&mut self) {
+        let random = || rand::rng().random_range(0..1_000u64);
+        if random() < 50 {
+            self.partitions += 1;
+            self.broker.grow(&self.numbers, self.partitions);
         }
-        self.producer.flush(Duration::from_secs(30)).expect("the records are written");
-        first + count
+        let (first, count) = (self.produced, random() * 4);
+        self.broker.send_many(&self.numbers, (first..first + count).map(|number| format!("{{\"n\": {number}}}")));
+        self.produced += count;
+        for _ in 0..20 {
+            let (key, value) = (random() % 10, self.produced + random());
+            self.broker.send(&self.latest, 0, Some(&key.to_string()), Some(&format!("{{\"n\": {value}}}")));
+            self.newest.insert(key, value);
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! What survives: kills at any instant, backups, damaged files, full disks, a second server. All through the real binary.
 
+#[allow(dead_code, reason = "the tests of Kafka sources use all of it")]
+#[path = "../kafka/broker.rs"]
+mod broker;
 mod chaos;
 mod files;
 mod server;

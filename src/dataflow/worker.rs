@@ -395,7 +395,7 @@ impl Worker<'_> {
             let Object::Running(dataflow) = kept else { continue };
             let chunks = |(name, trace): &(String, Trace)| {
                 let mut runs: Vec<Vec<_>> = vec![];
-                trace.map_batches(|batch| runs.push(batch.chunks.iter().cloned().collect()));
+                trace.map_batches(|batch| runs.push(batch.chunks.to_vec()));
                 runs.retain(|run| !run.is_empty());
                 (name.clone(), runs)
             };

@@ -7,11 +7,12 @@
 //! `MILLRACE_CHAOS_SECONDS` says how long (20 by default).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rand::Rng;
+use millrace::types::random_u64;
 use tokio_postgres::Client;
 
 use super::broker::Broker;
@@ -59,7 +60,7 @@ async fn kills_lose_nothing_and_count_nothing_twice() {
         }
         tasks.push(tokio::spawn(watch_total(server.client().await, known.clone())));
         topics.produce();
-        let pause = rand::rng().random_range(50..2_000);
+        let pause = within(50..2_000);
         tokio::time::sleep(Duration::from_millis(pause)).await;
         server.kill();
         kills += 1;
@@ -67,7 +68,7 @@ async fn kills_lose_nothing_and_count_nothing_twice() {
         for task in tasks {
             refused += task.await.expect("a client fails only as the server's death makes it fail");
         }
-        let workers = rand::rng().random_range(1..=3).to_string();
+        let workers = within(1..4).to_string();
         server.start(&["--checkpoint-interval", "1", "--workers", &workers]).await;
         check(&server, &known, &topics).await;
     }
@@ -101,10 +102,8 @@ async fn move_money(client: Client, mover: u64, known: Arc<Known>) -> u64 {
     let mut refused = 0;
     while !known.stopped.load(Ordering::Relaxed) {
         let id = known.next_move.fetch_add(1, Ordering::Relaxed) as i64;
-        let (from, to, amount) = {
-            let mut random = rand::rng();
-            (random.random_range(1..=ACCOUNTS), random.random_range(1..=ACCOUNTS), random.random_range(1..50))
-        };
+        let account = 1..ACCOUNTS as u64 + 1;
+        let (from, to, amount) = (within(account.clone()), within(account), within(1..50));
         if from == to {
             continue;
         }
@@ -201,7 +200,7 @@ impl Topics {
 
     /// Adds some records, and sometimes a partition.
     fn produce(&mut self) {
-        let random = || rand::rng().random_range(0..1_000u64);
+        let random = || within(0..1_000);
         if random() < 50 {
             self.partitions += 1;
             self.broker.grow(&self.numbers, self.partitions);
@@ -215,4 +214,8 @@ impl Topics {
             self.newest.insert(key, value);
         }
     }
+}
+
+fn within(range: Range<u64>) -> u64 {
+    range.start + random_u64() % (range.end - range.start)
 }

@@ -93,7 +93,7 @@ async fn a_full_disk_refuses_writes_until_there_is_space() {
     server.client().await.batch_execute(SET_UP).await.unwrap();
     server.kill();
     // Nearly all that is free must stay so, and then a file takes more than the rest.
-    let free = rustix::fs::statvfs(&server.data()).map(|found| found.f_bavail * found.f_frsize).unwrap();
+    let free = rustix::fs::statvfs(server.data()).map(|found| found.f_bavail * found.f_frsize).unwrap();
     let reserve = (free >> 20).saturating_sub(768);
     server.start(&["--disk-reserve", &reserve.to_string()]).await;
     let client = server.client().await;

@@ -5,4 +5,5 @@
 mod broker;
 mod chaos;
 mod files;
+mod formats;
 mod server;

@@ -22,7 +22,7 @@ async fn format_1_is_read() {
         ("SELECT count(*), sum(bids) FROM hot", vec!["293|4600"]),
         ("SELECT count(*), sum(amount) FROM shop.orders", vec!["91|5728.99"]),
         ("SELECT a, b, c, d, f, g FROM plain", vec!["1.5|2026-02-03|1 day 02:00:00|{\"a\": [1, 2]}|\\x00ff|t"]),
-        ("SELECT count(*) FROM dear", vec!["56"]),
+        ("SELECT count(*) FROM dear", vec!["55"]),
         ("SELECT tags, at FROM shop.orders WHERE id = 7", vec!["{t1,NULL}|2026-01-01 07:00:00+00"]),
     ];
     for (sql, expected) in expected {

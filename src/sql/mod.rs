@@ -10,6 +10,7 @@ mod binder;
 pub mod coerce;
 pub mod explain;
 pub mod function;
+mod keyword;
 mod late_ties;
 pub mod lower;
 pub mod optimizer;

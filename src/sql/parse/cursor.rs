@@ -7,7 +7,8 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::SourceText;
 use super::dialect::Postgres;
-use super::reserved::{is_reserved, reserved_name};
+use super::reserved::reserved_name;
+use crate::sql::keyword::is_reserved;
 use crate::sql::statement::Name;
 use crate::sql::type_name::sql_type;
 use crate::types::{Error, Result, SqlState, SqlType};

@@ -2,6 +2,7 @@
 
 use crate::sql::function::definition::{Function, Overload};
 use crate::sql::function::value::{map1, map2, map3};
+use crate::sql::keyword::is_quoted;
 use crate::types::SqlType::{Bytea, Int4, Int8, Text};
 use crate::types::{Error, Result, SqlState};
 
@@ -187,88 +188,10 @@ fn chr(code: i32) -> Result<String> {
     }
 }
 
-/// Words that are not names without quotes.
-const RESERVED: &[&str] = &[
-    "all",
-    "analyse",
-    "analyze",
-    "and",
-    "any",
-    "array",
-    "as",
-    "asc",
-    "both",
-    "case",
-    "cast",
-    "check",
-    "collate",
-    "column",
-    "constraint",
-    "create",
-    "cross",
-    "current_date",
-    "current_time",
-    "current_timestamp",
-    "current_user",
-    "default",
-    "desc",
-    "distinct",
-    "do",
-    "else",
-    "end",
-    "except",
-    "false",
-    "fetch",
-    "for",
-    "foreign",
-    "from",
-    "full",
-    "grant",
-    "group",
-    "having",
-    "in",
-    "inner",
-    "intersect",
-    "into",
-    "is",
-    "join",
-    "left",
-    "like",
-    "limit",
-    "natural",
-    "not",
-    "null",
-    "offset",
-    "on",
-    "only",
-    "or",
-    "order",
-    "outer",
-    "primary",
-    "references",
-    "right",
-    "select",
-    "session_user",
-    "some",
-    "table",
-    "then",
-    "to",
-    "true",
-    "union",
-    "unique",
-    "user",
-    "using",
-    "values",
-    "when",
-    "where",
-    "window",
-    "with",
-];
-
 pub fn quote_identifier(name: &str) -> String {
     let starts = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
     let plain = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_';
-    match starts && name.chars().all(plain) && !RESERVED.contains(&name) {
+    match starts && name.chars().all(plain) && !is_quoted(name) {
         true => name.to_string(),
         false => format!("\"{}\"", name.replace('"', "\"\"")),
     }

@@ -324,8 +324,7 @@ impl Worker<'_> {
 
     fn advance(&mut self, to: Time) {
         self.now = self.now.max(to);
-        if !self.is_pinned && self.now >= self.kept_apart + KEPT_APART_STEP {
-            self.kept_apart = self.now;
+        if self.now >= self.kept_apart + KEPT_APART_STEP {
             self.keep_apart();
         }
         for object in self.objects.values_mut() {
@@ -341,6 +340,10 @@ impl Worker<'_> {
 
     /// Times before this moment need not be told apart in any arrangement, but for who reads it.
     fn keep_apart(&mut self) {
+        if self.is_pinned {
+            return;
+        }
+        self.kept_apart = self.now;
         let now = Antichain::from_elem(self.kept_apart);
         for object in self.objects.values_mut() {
             let Object::Running(dataflow) = object else { continue };
@@ -349,6 +352,7 @@ impl Worker<'_> {
     }
 
     fn compact(&mut self, to: Time) {
+        self.keep_apart();
         for object in self.objects.values_mut() {
             let Object::Running(dataflow) = object else { continue };
             let to = Antichain::from_elem(dataflow.published.compact(to));

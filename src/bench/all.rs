@@ -48,6 +48,7 @@ const PROGRAMS: &[Program] = &[
         sizes: &[("--rows", 1_000_000), ("--keys", 100_000)],
         names: &[],
     },
+    Program { name: "restart", title: "A restart, against computing again", sizes: &[], names: &[] },
     Program { name: "latency", title: "From INSERT to the visible change", sizes: &[("--samples", 1000)], names: &[] },
     Program {
         name: "lookup",

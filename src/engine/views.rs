@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::ingest::History;
 use super::system::System;
@@ -14,7 +15,10 @@ use crate::catalog::{Catalog, MaterializedView, PlannedWith};
 use crate::connect::Positions;
 use crate::dataflow::runtime::{Command, Runtime};
 use crate::sql::{self, PlanContext, Planned, Planner};
-use crate::types::{Delta, Error, ObjectId, Result, Time};
+use crate::types::{Delta, Error, ObjectId, Result, SqlState, Time};
+
+/// Between two attempts to read a history from a system that is away.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The views that run, beyond what the workers know of them.
 pub struct Views {
@@ -149,9 +153,19 @@ struct Steps {
 fn feed_history(runtime: &Runtime, view: &RunningView, id: ObjectId, input: ObjectId, steps: Steps, history: History) {
     let total = records(&history.from, &history.to);
     let mut done = 0;
-    let batches = match history.source.read(history.relation, &history.from, &history.to) {
-        Ok(batches) => batches,
-        Err(error) => return view.fail(runtime, id, error),
+    let batches = loop {
+        match history.source.read(history.relation, &history.from, &history.to) {
+            Ok(batches) => break batches,
+            // A system that is away is waited for, as it is when it is followed.
+            Err(error) if error.state() == SqlState::CONNECTION_FAILURE => {
+                if view.stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                tracing::warn!(%error, view = %id, "the history of a view can't be read yet");
+                std::thread::sleep(RETRY_PAUSE);
+            }
+            Err(error) => return view.fail(runtime, id, error),
+        }
     };
     for batch in batches {
         if view.stopped.load(Ordering::Relaxed) {

@@ -19,7 +19,6 @@ use arrow::buffer::ScalarBuffer;
 use arrow::compute::{concat, take};
 use arrow::datatypes::Schema;
 use differential_dataflow::trace::chunk::Chunk;
-use serde::{Deserialize, Serialize};
 use timely::Accountable;
 use timely::progress::Antichain;
 use timely::progress::frontier::AntichainRef;
@@ -27,7 +26,7 @@ use timely::progress::frontier::AntichainRef;
 use super::columns::{batch_of, bytes_of, concat_rows, interleave_columns, take_rows};
 use super::compare::RowComparator;
 use super::layout::Layout;
-use super::saved::{SavedChunk, SavedOrder};
+use super::saved::{Place, SavedChunk, SavedOrder};
 use super::selection::Selection;
 use crate::types::{Delta, Diff, Stamps, Time};
 
@@ -52,28 +51,6 @@ struct Body {
     held_rows: usize,
     bytes: OnceLock<usize>,
     place: Mutex<Option<Place>>,
-}
-
-/// Where a chunk stands on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(from = "(u64, u32, u32)", into = "(u64, u32, u32)")]
-pub struct Place {
-    pub file: u64,
-    /// Which of the file's segments, and which of the segment's chunks.
-    pub segment: u32,
-    pub chunk: u32,
-}
-
-impl From<(u64, u32, u32)> for Place {
-    fn from((file, segment, chunk): (u64, u32, u32)) -> Self {
-        Place { file, segment, chunk }
-    }
-}
-
-impl From<Place> for (u64, u32, u32) {
-    fn from(place: Place) -> Self {
-        (place.file, place.segment, place.chunk)
-    }
 }
 
 /// What orders the rows of one key.

@@ -11,12 +11,35 @@ use arrow::array::{Array, AsArray, BinaryArray, RecordBatch};
 use arrow::buffer::ScalarBuffer;
 use differential_dataflow::trace::Description;
 use differential_dataflow::trace::chunk::ChunkBatch;
+use serde::{Deserialize, Serialize};
 use timely::progress::Antichain;
 
-use super::chunk::{ArrowChunk, Place};
+use super::chunk::ArrowChunk;
 use super::collection::Batch;
 use super::layout::{Layout, worker_of};
 use crate::types::{Diff, Stamps, Time};
+
+/// Where a chunk stands on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "(u64, u32, u32)", into = "(u64, u32, u32)")]
+pub struct Place {
+    pub file: u64,
+    /// Which of the file's segments, and which of the segment's chunks.
+    pub segment: u32,
+    pub chunk: u32,
+}
+
+impl From<(u64, u32, u32)> for Place {
+    fn from((file, segment, chunk): (u64, u32, u32)) -> Self {
+        Place { file, segment, chunk }
+    }
+}
+
+impl From<Place> for (u64, u32, u32) {
+    fn from(place: Place) -> Self {
+        (place.file, place.segment, place.chunk)
+    }
+}
 
 /// The parts of a chunk, as they stand in a file. What says how they are sorted is the arrangement's.
 #[derive(Clone, Debug)]

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use super::database::Database;
 use super::durable;
-use crate::catalog::{Catalog, Item};
-use crate::dataflow::chunk::{ArrowChunk, Place};
+use crate::catalog::{Catalog, Entry, Item};
+use crate::dataflow::chunk::ArrowChunk;
 use crate::dataflow::runtime::{Captured, Command};
-use crate::dataflow::saved::{Saved, SavedArrangement, SavedChunk};
+use crate::dataflow::saved::{Place, Saved, SavedArrangement, SavedChunk};
 use crate::store::{BatchFile, BatchFileWriter, Segment, Store, batch_files, remove_batch_file};
 use crate::types::{Error, ObjectId, Result, SqlState, Time};
 
@@ -87,7 +87,9 @@ impl Checkpoints {
         let complete = complete_objects(database, &catalog, time);
         let captured = database.runtime.capture();
         database.timeline.settle(time);
-        let behind = catalog.entries().find(|entry| is_table(&entry.item) && !complete.contains(&entry.id));
+        let is_there = |id: ObjectId| database.runtime.frontier(id).is_some();
+        let is_behind = |entry: &&Entry| is_table(&entry.item) && !complete.contains(&entry.id) && is_there(entry.id);
+        let behind = catalog.entries().find(is_behind);
         if let Some(behind) = behind {
             let message = format!("no checkpoint was made: \"{}\" is too far behind", behind.name);
             return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));

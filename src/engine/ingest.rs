@@ -123,18 +123,17 @@ impl Ingest {
         let mut sources = self.lock();
         let share = TICK_BYTES_MAX.min(room / sources.len().max(1));
         sources.values_mut().for_each(|running| running.drain(share));
-        let mut drained: Vec<_> = sources.iter_mut().filter(|(_, running)| !running.drained.is_empty()).collect();
+        let drained: Vec<_> = sources.iter_mut().filter(|(_, running)| !running.drained.is_empty()).collect();
         if drained.is_empty() {
             return false;
         }
         let time = turn.mint();
-        let changes = drained.iter_mut().flat_map(|(id, running)| running.bind(**id, time)).collect();
+        let changes = drained.iter().flat_map(|(id, running)| running.changes(**id, time)).collect();
         let logged = turn.log(time, changes);
         for (_, running) in drained {
             running.trouble = logged.as_ref().err().map(Error::to_string);
-            match &logged {
-                Ok(()) => running.feed(&turn, time),
-                Err(_) => running.unbind(),
+            if logged.is_ok() {
+                running.bind(&turn, time);
             }
         }
         if let Err(error) = &logged {
@@ -172,7 +171,7 @@ impl Ingest {
         running.failure.clone()
     }
 
-    /// Forgets bindings that nobody can read at any more, nor begin from.
+    /// Forgets bindings that nobody can read at any more. (The log keeps those that a restart begins from.)
     pub fn trim(&self, before: Time) {
         for running in self.lock().values_mut() {
             while running.bindings.len() > 1 && running.bindings[1].0 <= before {
@@ -225,39 +224,41 @@ impl Running {
         }
     }
 
-    /// Gives what was drained its time: positions are bound, errors kept; what that changes in the log.
-    fn bind(&mut self, id: ObjectId, time: Time) -> Vec<Change> {
+    /// Where reading is after what was drained.
+    fn drained_to(&self) -> Positions {
         let mut positions = self.bindings.back().expect("the start is bound").1.clone();
-        let mut changes = vec![];
-        for batch in &mut self.drained {
-            positions.0.extend(&batch.positions.0);
-            for error in batch.errors.drain(..) {
-                changes.push(durable::source_error(id, self.next_error, time, &error));
-                self.errors.push_back((self.next_error, (time, error)));
-                self.next_error += 1;
-            }
-        }
-        while self.errors.len() > ERRORS_KEPT {
-            changes.extend(self.errors.pop_front().map(|(number, _)| durable::forget_source_error(id, number)));
-        }
-        changes.push(durable::binding(id, time, &positions));
-        self.bindings.push_back((time, positions));
+        self.drained.iter().for_each(|batch| positions.0.extend(&batch.positions.0));
+        positions
+    }
+
+    /// What the log must hold before what was drained can be bound to a time: positions, and errors by growing numbers.
+    fn changes(&self, id: ObjectId, time: Time) -> Vec<Change> {
+        let new = self.drained.iter().flat_map(|batch| &batch.errors).zip(self.next_error..);
+        let mut changes: Vec<Change> =
+            new.map(|(error, number)| durable::source_error(id, number, time, error)).collect();
+        let surplus = (self.errors.len() + changes.len()).saturating_sub(ERRORS_KEPT);
+        let oldest = self.next_error - self.errors.len() as u64;
+        changes.extend((oldest..oldest + surplus as u64).map(|number| durable::forget_source_error(id, number)));
+        changes.push(durable::binding(id, time, &self.drained_to()));
         changes
     }
 
-    /// Takes a binding back that could not be logged.
-    fn unbind(&mut self) {
-        self.bindings.pop_back();
-    }
-
-    /// Feeds what was drained and has been bound.
-    fn feed(&mut self, turn: &Turn<'_>, time: Time) {
-        for (index, rows) in self.drained.drain(..).flat_map(|batch| batch.rows) {
-            self.records += rows.num_rows() as u64;
-            if rows.num_rows() > 0 {
-                turn.feed(self.relations[index], Delta::insert(rows, time));
+    /// Gives what was drained its time, which the log knows: positions are bound, errors kept, rows fed.
+    fn bind(&mut self, turn: &Turn<'_>, time: Time) {
+        self.bindings.push_back((time, self.drained_to()));
+        for batch in self.drained.drain(..) {
+            for error in batch.errors {
+                self.errors.push_back((self.next_error, (time, error)));
+                self.next_error += 1;
+            }
+            for (index, rows) in batch.rows {
+                self.records += rows.num_rows() as u64;
+                if rows.num_rows() > 0 {
+                    turn.feed(self.relations[index], Delta::insert(rows, time));
+                }
             }
         }
+        self.errors.drain(..self.errors.len().saturating_sub(ERRORS_KEPT));
     }
 
     /// How far reading was at a time.

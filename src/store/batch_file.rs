@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::map::{mapped, trusting};
-use crate::dataflow::chunk::{ArrowChunk, Place};
-use crate::dataflow::saved::{SavedChunk, SavedOrder};
+use crate::dataflow::chunk::ArrowChunk;
+use crate::dataflow::saved::{Place, SavedChunk, SavedOrder};
 use crate::types::{Diff, Error, Result, SqlState, Stamps, Time};
 
 /// Segments begin at multiples of this, so that what is mapped is aligned.

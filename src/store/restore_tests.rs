@@ -146,7 +146,7 @@ fn through_a_file(directory: &std::path::Path, captured: &[Captured], time: Time
     let saved = places.into_iter().map(|(object, arrangements)| {
         let arrangements = arrangements.into_iter().map(|(name, runs)| {
             let chunk =
-                |place: &crate::dataflow::chunk::Place| chunks[place.segment as usize][place.chunk as usize].clone();
+                |place: &crate::dataflow::saved::Place| chunks[place.segment as usize][place.chunk as usize].clone();
             let runs = runs.iter().map(|run| run.iter().map(chunk).collect());
             SavedArrangement { name, runs: runs.collect() }
         });

@@ -68,6 +68,9 @@ struct Serve {
     /// Memory for all SELECTs together, in MiB.
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u64).range(16..=1 << 24))]
     query_memory: u64,
+    /// Memory for what tables and views keep, in MiB; what is more lies on the disk only [default: half of the machine's].
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    state_memory: Option<u64>,
     /// Seconds between checkpoints; a restart works off what came after the last.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     checkpoint_interval: u64,
@@ -110,6 +113,7 @@ fn serve(arguments: &Serve) -> Result<()> {
     warn_of_few_files(arguments.max_connections);
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let query_runtime = runtime("query", cores)?;
+    let defaults = Config::new(arguments.data.clone(), query_runtime.handle().clone());
     let database = Database::open(Config {
         workers: arguments.workers.map_or(cores, usize::from),
         query_memory_bytes: arguments.query_memory as usize * MIB,
@@ -117,7 +121,8 @@ fn serve(arguments: &Serve) -> Result<()> {
         checkpoint_interval: Duration::from_secs(arguments.checkpoint_interval),
         retention: Duration::from_secs(arguments.retention),
         disk_reserve_bytes: arguments.disk_reserve << 20,
-        ..Config::new(arguments.data.clone(), query_runtime.handle().clone())
+        memory_bytes: arguments.state_memory.map_or(defaults.memory_bytes, |mib| mib as usize * MIB),
+        ..defaults
     })?;
 
     let network = runtime("network", NETWORK_THREADS)?;

@@ -11,10 +11,11 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::{Operator, OperatorInfo};
 use timely::progress::Antichain;
 
-use super::chunk::{ArrowChunk, CHUNK_BYTES};
+use super::chunk::CHUNK_BYTES;
 use super::collection::{Arranged, Batch, Batcher, Builder, Spine, Stream, Trace, TraceWriter};
 use super::exchange;
 use super::layout::Layout;
+use super::page::Page;
 use super::saved::Restored;
 use crate::types::{Delta, Time};
 
@@ -119,8 +120,8 @@ impl Unsorted {
             [one] => one.clone(),
             several => Delta::concat(&self.layout.schema, several),
         };
-        for chunk in ArrowChunk::sort(&self.layout, &delta) {
-            batcher.push_into(chunk);
+        for page in Page::sort(&self.layout, &delta) {
+            batcher.push_into(page);
         }
     }
 }

@@ -8,26 +8,21 @@
 //!
 //! Updates are ordered as [`Layout`] says, then by time, and no two have the same row and time. Times and diffs are
 //! stored once where all updates of a chunk share them, as nearly all do after compaction. A chunk is immutable and
-//! shared: workers merge it, readers on other threads hold it.
+//! shared: workers merge it, readers on other threads hold it. Arrangements keep it as a [`Page`](super::page::Page).
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
-use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, BinaryArray, RecordBatch, UInt32Array};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute::{concat, take};
-use arrow::datatypes::Schema;
-use differential_dataflow::trace::chunk::Chunk;
-use timely::Accountable;
-use timely::progress::Antichain;
-use timely::progress::frontier::AntichainRef;
 
 use super::columns::{batch_of, bytes_of, concat_rows, interleave_columns, take_rows};
 use super::compare::RowComparator;
 use super::layout::Layout;
-use super::saved::{Place, SavedChunk, SavedOrder};
-use super::selection::Selection;
+use super::memory::{Charge, Memory};
+use super::saved::{SavedChunk, SavedOrder};
 use crate::types::{Delta, Diff, Stamps, Time};
 
 /// Rows of a full chunk.
@@ -50,7 +45,10 @@ struct Body {
     /// Rows in the buffers, of which a slice shows a part.
     held_rows: usize,
     bytes: OnceLock<usize>,
-    place: Mutex<Option<Place>>,
+    /// The columns lie in a mapped file: the kernel takes their memory when it needs it.
+    is_mapped: bool,
+    /// What the buffers count for in the budget of memory; who shares them shares it.
+    charge: OnceLock<Arc<Charge>>,
 }
 
 /// What orders the rows of one key.
@@ -63,13 +61,7 @@ enum WithinKey {
 impl ArrowChunk {
     /// Sorts and consolidates updates into full chunks.
     pub fn sort(layout: &Arc<Layout>, delta: &Delta) -> VecDeque<ArrowChunk> {
-        let rows = &delta.rows;
-        let key_hashes: ScalarBuffer<u64> = layout.key_hashes(rows).into();
-        let within_key = match layout.order_bytes(rows) {
-            Some(bytes) => WithinKey::OrderBytes(bytes),
-            None => WithinKey::RowHashes(layout.row_hashes(rows, &key_hashes)),
-        };
-        let unsorted = ArrowChunk::new(layout, key_hashes, within_key, rows.clone(), Stamps::Same(0), Stamps::Same(1));
+        let unsorted = ArrowChunk::unsorted(layout, &delta.rows);
         let (rows, times, diffs) = consolidate(&unsorted, &sorted_rows(&unsorted, &delta.times), delta);
         let (times, diffs) = (Stamps::of(times), Stamps::of(diffs));
         let piece_rows = unsorted.rows_within(CHUNK_BYTES);
@@ -78,6 +70,16 @@ impl ArrowChunk {
             unsorted.take(&rows[start..start + len], times.slice(start, len), diffs.slice(start, len))
         });
         pieces.collect()
+    }
+
+    /// Rows as they come, with what they are to be sorted by.
+    pub(super) fn unsorted(layout: &Arc<Layout>, rows: &RecordBatch) -> ArrowChunk {
+        let key_hashes: ScalarBuffer<u64> = layout.key_hashes(rows).into();
+        let within_key = match layout.order_bytes(rows) {
+            Some(bytes) => WithinKey::OrderBytes(bytes),
+            None => WithinKey::RowHashes(layout.row_hashes(rows, &key_hashes)),
+        };
+        ArrowChunk::new(layout, key_hashes, within_key, rows.clone(), Stamps::Same(0), Stamps::Same(1))
     }
 
     fn new(
@@ -89,23 +91,53 @@ impl ArrowChunk {
         diffs: Stamps<Diff>,
     ) -> Self {
         debug_assert_eq!(key_hashes.len(), rows.num_rows());
-        let (layout, held_rows, bytes, place) = (layout.clone(), rows.num_rows(), OnceLock::new(), Mutex::default());
-        ArrowChunk(Arc::new(Body { layout, key_hashes, within_key, rows, times, diffs, held_rows, bytes, place }))
+        ArrowChunk(Arc::new(Body {
+            layout: layout.clone(),
+            held_rows: rows.num_rows(),
+            key_hashes,
+            within_key,
+            rows,
+            times,
+            diffs,
+            bytes: OnceLock::new(),
+            is_mapped: false,
+            charge: OnceLock::new(),
+        }))
     }
 
-    /// The chunk that was saved.
-    pub fn restored(layout: &Arc<Layout>, saved: &SavedChunk) -> Self {
+    /// The chunk that was saved, in the file's mapping.
+    pub fn mapped(layout: &Arc<Layout>, saved: &SavedChunk) -> Self {
         let within_key = match &saved.within_key {
             SavedOrder::ByKey => WithinKey::RowHashes(saved.key_hashes.clone()),
             SavedOrder::RowHashes(hashes) => WithinKey::RowHashes(hashes.clone()),
             SavedOrder::OrderBytes(bytes) => WithinKey::OrderBytes(bytes.clone()),
         };
-        let SavedChunk { key_hashes, rows, times, diffs, place, .. } = saved.clone();
-        // Columns come back under the arrangement's own names and metadata.
-        let rows = batch_of(&layout.schema, rows.columns().to_vec(), rows.num_rows());
-        let chunk = ArrowChunk::new(layout, key_hashes, within_key, rows, times, diffs);
-        chunk.set_place(place);
-        chunk
+        let SavedChunk { key_hashes, rows, times, diffs, .. } = saved.clone();
+        ArrowChunk(Arc::new(Body {
+            layout: layout.clone(),
+            held_rows: rows.num_rows(),
+            key_hashes,
+            within_key,
+            // Columns come back under the arrangement's own names and metadata.
+            rows: batch_of(&layout.schema, rows.columns().to_vec(), rows.num_rows()),
+            times,
+            diffs,
+            bytes: OnceLock::new(),
+            is_mapped: true,
+            charge: OnceLock::new(),
+        }))
+    }
+
+    /// Whether the columns lie in a mapped file, and so need no memory of their own.
+    pub fn is_mapped(&self) -> bool {
+        self.0.is_mapped
+    }
+
+    /// Counts what is in memory, once.
+    pub(super) fn charge_to(&self, memory: &Arc<Memory>) {
+        if !self.is_mapped() {
+            self.0.charge.get_or_init(|| Charge::new(memory, self.bytes()));
+        }
     }
 
     /// What of the chunk must be written to have it back.
@@ -117,15 +149,6 @@ impl ArrowChunk {
         }
     }
 
-    /// Where the chunk stands on disk, if it does.
-    pub fn place(&self) -> Option<Place> {
-        *self.0.place.lock().expect("no panic while placing")
-    }
-
-    pub fn set_place(&self, place: Place) {
-        *self.0.place.lock().expect("no panic while placing") = Some(place);
-    }
-
     /// The updates at or before `time`, if there are any.
     pub fn up_to(self, time: Time) -> Option<Self> {
         if self.times().greatest() <= time {
@@ -134,11 +157,6 @@ impl ArrowChunk {
         let rows: Vec<u32> = (0..self.len() as u32).filter(|&row| self.time(row as usize) <= time).collect();
         let (times, diffs) = (self.times().take(&rows), self.diffs().take(&rows));
         (!rows.is_empty()).then(|| self.take(&rows, times, diffs))
-    }
-
-    /// The rows from `start` on; itself, with its place, if that is all of them.
-    pub fn slice_or_all(self, start: usize, len: usize) -> Self {
-        if len == self.len() { self } else { self.slice(start, len) }
     }
 
     pub fn len(&self) -> usize {
@@ -235,7 +253,8 @@ impl ArrowChunk {
             diffs: body.diffs.slice(start, len),
             held_rows: body.held_rows,
             bytes: OnceLock::new(),
-            place: Mutex::default(),
+            is_mapped: body.is_mapped,
+            charge: body.charge.clone(),
         }))
     }
 
@@ -251,12 +270,13 @@ impl ArrowChunk {
             diffs,
             held_rows: body.held_rows,
             bytes: OnceLock::new(),
-            place: Mutex::default(),
+            is_mapped: body.is_mapped,
+            charge: body.charge.clone(),
         }))
     }
 
     /// Copies of the rows at ascending positions, with new times and diffs.
-    fn take(&self, rows: &[u32], times: Stamps<Time>, diffs: Stamps<Diff>) -> Self {
+    pub(super) fn take(&self, rows: &[u32], times: Stamps<Time>, diffs: Stamps<Diff>) -> Self {
         let hashes = |hashes: &ScalarBuffer<u64>| rows.iter().map(|&row| hashes[row as usize]).collect();
         let key_hashes: ScalarBuffer<u64> = hashes(&self.0.key_hashes);
         let within_key = match &self.0.within_key {
@@ -297,7 +317,7 @@ impl ArrowChunk {
     }
 
     /// One chunk of several that follow one another; a single one is copied too, and so lets go of what it is a slice of.
-    fn concat(chunks: &[ArrowChunk]) -> Self {
+    pub(super) fn concat(chunks: &[ArrowChunk]) -> Self {
         let layout = chunks[0].layout();
         let hashes = |of: fn(&ArrowChunk) -> &[u64]| -> ScalarBuffer<u64> {
             let parts: Vec<&[u64]> = chunks.iter().map(of).collect();
@@ -320,6 +340,11 @@ impl ArrowChunk {
         ArrowChunk::new(layout, key_hashes, within_key, rows, times, diffs)
     }
 
+    /// Rows in the buffers, of which this may be a slice.
+    pub(super) fn held_rows(&self) -> usize {
+        self.0.held_rows
+    }
+
     /// Whether both are one chunk, not only equal ones.
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -333,13 +358,13 @@ impl ArrowChunk {
     }
 
     /// How many rows of average size make a chunk of at most so many bytes.
-    fn rows_within(&self, bytes: usize) -> usize {
+    pub(super) fn rows_within(&self, bytes: usize) -> usize {
         let row_bytes = self.bytes() / self.len().max(1) + 1;
         (bytes / row_bytes).clamp(1, CHUNK_ROWS)
     }
 
     /// Whether the rows at `row` and at the one before are the same.
-    fn repeats(&self, row: usize, values: &RowComparator) -> bool {
+    pub(super) fn repeats(&self, row: usize, values: &RowComparator) -> bool {
         self.compare(row - 1, self, row, values).is_eq()
     }
 }
@@ -390,195 +415,4 @@ fn consolidate(unsorted: &ArrowChunk, sorted: &[u32], delta: &Delta) -> (Vec<u32
         }
     }
     (rows, times, diffs)
-}
-
-impl Chunk for ArrowChunk {
-    type Time = Time;
-    const TARGET: usize = CHUNK_ROWS;
-
-    fn len(&self) -> usize {
-        ArrowChunk::len(self)
-    }
-
-    fn merge(left: &mut VecDeque<Self>, right: &mut VecDeque<Self>, out: &mut VecDeque<Self>) {
-        let mut selection = Selection::default();
-        let (mut left_at, mut right_at) = (0, 0);
-        while let (Some(left_chunk), Some(right_chunk)) = (left.front(), right.front()) {
-            let (left_chunk, right_chunk) = (left_chunk.clone(), right_chunk.clone());
-            if left_at == 0 && is_below(&left_chunk, &right_chunk, right_at) {
-                selection.flush(out);
-                out.extend(left.pop_front());
-                continue;
-            }
-            if right_at == 0 && is_below(&right_chunk, &left_chunk, left_at) {
-                selection.flush(out);
-                out.extend(right.pop_front());
-                continue;
-            }
-            selection.merge((&left_chunk, &mut left_at), (&right_chunk, &mut right_at), out);
-            if left_at == left_chunk.len() {
-                left.pop_front();
-                left_at = 0;
-            }
-            if right_at == right_chunk.len() {
-                right.pop_front();
-                right_at = 0;
-            }
-        }
-        selection.flush(out);
-        for (queue, at) in [(left, left_at), (right, right_at)] {
-            if let Some(rest) = queue.front_mut().filter(|_| at > 0) {
-                *rest = rest.slice(at, rest.len() - at);
-            }
-        }
-    }
-
-    fn extract(
-        input: &mut VecDeque<Self>,
-        frontier: AntichainRef<Time>,
-        residual: &mut Antichain<Time>,
-        keep: &mut VecDeque<Self>,
-        ship: &mut VecDeque<Self>,
-    ) {
-        let Some(chunk) = input.pop_front() else { return };
-        let is_kept = |row: u32| frontier.less_equal(&chunk.time(row as usize));
-        let (kept, shipped): (Vec<u32>, Vec<u32>) = (0..chunk.len() as u32).partition(|&row| is_kept(row));
-        residual.extend(kept.iter().map(|&row| chunk.time(row as usize)).min());
-        for (rows, queue) in [(kept, keep), (shipped, ship)] {
-            if rows.len() == chunk.len() {
-                queue.push_back(chunk.clone());
-            } else if !rows.is_empty() {
-                queue.push_back(chunk.take(&rows, chunk.times().take(&rows), chunk.diffs().take(&rows)));
-            }
-        }
-    }
-
-    fn advance(input: &mut VecDeque<Self>, frontier: AntichainRef<Time>, done: bool, out: &mut VecDeque<Self>) {
-        let since = frontier.iter().next().copied().unwrap_or_default();
-        while let Some(chunk) = input.pop_front() {
-            if input.is_empty() && !done {
-                // Its last row may go on in the chunk that comes next.
-                return input.push_front(chunk);
-            }
-            let next = input.pop_front();
-            if let Some(next) = advance_chunk(chunk, since, next, out) {
-                input.push_front(next);
-            }
-        }
-    }
-
-    fn settle(input: &mut VecDeque<Self>, done: bool, out: &mut VecDeque<Self>) {
-        let mut carry: Vec<ArrowChunk> = vec![];
-        let (mut rows, mut bytes) = (0, 0);
-        for chunk in std::mem::take(input) {
-            for piece in pieces(chunk) {
-                if rows + piece.len() > CHUNK_ROWS || (rows > 0 && bytes + piece.bytes() > CHUNK_BYTES) {
-                    out.extend(packed(std::mem::take(&mut carry)));
-                    (rows, bytes) = (0, 0);
-                }
-                (rows, bytes) = (rows + piece.len(), bytes + piece.bytes());
-                carry.push(piece);
-            }
-        }
-        let last = packed(carry);
-        if done { out.extend(last) } else { input.extend(last) }
-    }
-}
-
-/// Whether all of a chunk comes before the other's row at `at` and everything after it.
-fn is_below(chunk: &ArrowChunk, other: &ArrowChunk, at: usize) -> bool {
-    let values = RowComparator::new(chunk.rows().columns(), other.rows().columns());
-    chunk.compare(chunk.len() - 1, other, at, &values).is_lt()
-}
-
-/// Advances the times of a chunk to `since` and consolidates it. If its last update goes on in `next`, it is added there.
-fn advance_chunk(
-    chunk: ArrowChunk,
-    since: Time,
-    next: Option<ArrowChunk>,
-    out: &mut VecDeque<ArrowChunk>,
-) -> Option<ArrowChunk> {
-    let last = chunk.len() - 1;
-    let time = |row: usize| chunk.time(row).max(since);
-    let goes_on = next.as_ref().filter(|next| {
-        let values = RowComparator::new(chunk.rows().columns(), next.rows().columns());
-        time(last) == next.time(0).max(since) && chunk.compare(last, next, 0, &values).is_eq()
-    });
-    let values = RowComparator::new(chunk.rows().columns(), chunk.rows().columns());
-    // Updates with one time are of different rows, and updates that are not advanced stay different.
-    let may_join = match chunk.times() {
-        Stamps::Same(_) => false,
-        Stamps::Each(times) => times.iter().any(|&time| time < since),
-    };
-    let joins = |row: usize| may_join && time(row - 1) == time(row) && chunk.repeats(row, &values);
-    let untouched = goes_on.is_none() && chunk.diff(0) != 0 && !(1..=last).any(joins);
-    if untouched {
-        out.push_back(chunk.restamped(chunk.times().map(|time| time.max(since)), chunk.diffs().clone()));
-        return next;
-    }
-    let (mut rows, mut diffs): (Vec<u32>, Vec<Diff>) = (vec![0], vec![chunk.diff(0)]);
-    for row in 1..=last {
-        match diffs.last_mut().filter(|_| joins(row)) {
-            Some(diff) => *diff += chunk.diff(row),
-            None => {
-                rows.push(row as u32);
-                diffs.push(chunk.diff(row));
-            }
-        }
-    }
-    let next = match goes_on {
-        Some(next) => {
-            rows.pop();
-            let mut next_diffs = next.diffs().to_vec(next.len());
-            next_diffs[0] += diffs.pop().expect("a chunk is not empty");
-            Some(next.restamped(next.times().clone(), Stamps::of(next_diffs)))
-        }
-        None => next,
-    };
-    let (rows, diffs): (Vec<u32>, Vec<Diff>) = rows.into_iter().zip(diffs).filter(|&(_, diff)| diff != 0).unzip();
-    if !rows.is_empty() {
-        let times = Stamps::of(rows.iter().map(|&row| time(row as usize)).collect());
-        out.push_back(chunk.take(&rows, times, Stamps::of(diffs)));
-    }
-    next
-}
-
-/// A chunk in pieces that keep the limits.
-fn pieces(chunk: ArrowChunk) -> Vec<ArrowChunk> {
-    let piece_rows = chunk.rows_within(CHUNK_BYTES);
-    if chunk.len() <= piece_rows {
-        return vec![chunk];
-    }
-    let starts = (0..chunk.len()).step_by(piece_rows);
-    starts.map(|start| chunk.slice(start, piece_rows.min(chunk.len() - start))).collect()
-}
-
-/// Chunks as one, in buffers that hold little else.
-fn packed(mut chunks: Vec<ArrowChunk>) -> Option<ArrowChunk> {
-    match chunks.len() {
-        0 => None,
-        1 if chunks[0].0.held_rows <= 2 * chunks[0].len() => chunks.pop(),
-        _ => Some(ArrowChunk::concat(&chunks)),
-    }
-}
-
-static EMPTY: LazyLock<ArrowChunk> = LazyLock::new(|| {
-    let schema = Arc::new(Schema::empty());
-    let layout = Layout::hashed(schema.clone(), vec![], 0);
-    let hashes: ScalarBuffer<u64> = vec![].into();
-    let (rows, within_key) = (RecordBatch::new_empty(schema), WithinKey::RowHashes(hashes.clone()));
-    ArrowChunk::new(&layout, hashes, within_key, rows, Stamps::Same(0), Stamps::Same(1))
-});
-
-/// Differential takes chunks away and leaves the default behind.
-impl Default for ArrowChunk {
-    fn default() -> Self {
-        EMPTY.clone()
-    }
-}
-
-impl Accountable for ArrowChunk {
-    fn record_count(&self) -> i64 {
-        self.len() as i64
-    }
 }

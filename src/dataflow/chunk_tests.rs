@@ -9,6 +9,7 @@ use timely::progress::Antichain;
 use super::chunk::{ArrowChunk, CHUNK_ROWS};
 use super::compare::RowComparator;
 use super::layout::{Layout, colliding};
+use super::page::Page;
 use super::plan::SortKey;
 use super::test_data::*;
 use crate::types::{Delta, Diff, Stamps, Time};
@@ -28,13 +29,14 @@ fn updates<'a>(deltas: impl IntoIterator<Item = &'a Delta>, since: Time) -> Upda
     updates
 }
 
-fn of_chunks(chunks: &VecDeque<ArrowChunk>) -> Updates {
-    let deltas: Vec<Delta> = chunks.iter().map(ArrowChunk::to_delta).collect();
+fn of_chunks(chunks: &VecDeque<Page>) -> Updates {
+    let deltas: Vec<Delta> = chunks.iter().map(|page| page.open().to_delta()).collect();
     updates(&deltas, 0)
 }
 
 /// In order and consolidated, within and between chunks.
-fn check_order(chunks: &VecDeque<ArrowChunk>) {
+fn check_order(pages: &VecDeque<Page>) {
+    let chunks: Vec<ArrowChunk> = pages.iter().map(Page::open).collect();
     let positions: Vec<(&ArrowChunk, usize)> =
         chunks.iter().flat_map(|chunk| (0..chunk.len()).map(move |row| (chunk, row))).collect();
     for pair in positions.windows(2) {
@@ -62,11 +64,11 @@ fn layouts() -> Vec<std::sync::Arc<Layout>> {
     ]
 }
 
-fn merge_all(mut left: VecDeque<ArrowChunk>, mut right: VecDeque<ArrowChunk>) -> VecDeque<ArrowChunk> {
+fn merge_all(mut left: VecDeque<Page>, mut right: VecDeque<Page>) -> VecDeque<Page> {
     let mut out = VecDeque::new();
     while !left.is_empty() && !right.is_empty() {
         let before = left.len() + right.len();
-        ArrowChunk::merge(&mut left, &mut right, &mut out);
+        Page::merge(&mut left, &mut right, &mut out);
         assert!(left.len() + right.len() < before || left.is_empty() || right.is_empty());
     }
     out.extend(left);
@@ -74,25 +76,25 @@ fn merge_all(mut left: VecDeque<ArrowChunk>, mut right: VecDeque<ArrowChunk>) ->
     out
 }
 
-fn advance_all(chunks: VecDeque<ArrowChunk>, since: Time) -> VecDeque<ArrowChunk> {
+fn advance_all(chunks: VecDeque<Page>, since: Time) -> VecDeque<Page> {
     let (mut input, mut out) = (VecDeque::new(), VecDeque::new());
     let frontier = Antichain::from_elem(since);
     for chunk in chunks {
         input.push_back(chunk);
-        ArrowChunk::advance(&mut input, frontier.borrow(), false, &mut out);
+        Page::advance(&mut input, frontier.borrow(), false, &mut out);
     }
-    ArrowChunk::advance(&mut input, frontier.borrow(), true, &mut out);
+    Page::advance(&mut input, frontier.borrow(), true, &mut out);
     assert!(input.is_empty());
     out
 }
 
-fn settle_all(chunks: VecDeque<ArrowChunk>) -> VecDeque<ArrowChunk> {
+fn settle_all(chunks: VecDeque<Page>) -> VecDeque<Page> {
     let (mut input, mut out) = (VecDeque::new(), VecDeque::new());
     for chunk in chunks {
         input.push_back(chunk);
-        ArrowChunk::settle(&mut input, false, &mut out);
+        Page::settle(&mut input, false, &mut out);
     }
-    ArrowChunk::settle(&mut input, true, &mut out);
+    Page::settle(&mut input, true, &mut out);
     assert!(input.is_empty());
     out
 }
@@ -110,7 +112,7 @@ fn chunks_keep_the_multiset_at_every_time() {
             let mut merged = VecDeque::new();
             for _ in 0..1 + random.below(6) {
                 let delta = piece(&mut random);
-                let sorted = ArrowChunk::sort(layout, &delta);
+                let sorted = Page::sort(layout, &delta);
                 check_order(&sorted);
                 assert_eq!(of_chunks(&sorted), updates([&delta], 0));
                 merged = merge_all(merged, sorted);
@@ -119,10 +121,10 @@ fn chunks_keep_the_multiset_at_every_time() {
             }
             assert_eq!(of_chunks(&merged), updates(&deltas, 0));
             let split = 1 + random.below(5) as usize;
-            let small: VecDeque<ArrowChunk> = merged
+            let small: VecDeque<Page> = merged
                 .iter()
                 .flat_map(|chunk| {
-                    (0..chunk.len()).step_by(split).map(move |at| chunk.slice(at, split.min(chunk.len() - at)))
+                    (0..chunk.len()).step_by(split).map(move |at| chunk.clone().slice(at, split.min(chunk.len() - at)))
                 })
                 .collect();
             let since = random.below(5);
@@ -138,10 +140,10 @@ fn chunks_keep_the_multiset_at_every_time() {
     }
 }
 
-fn check_extract(mut chunks: VecDeque<ArrowChunk>, deltas: &[Delta], upper: Time) {
+fn check_extract(mut chunks: VecDeque<Page>, deltas: &[Delta], upper: Time) {
     let (mut keep, mut ship, mut residual) = (VecDeque::new(), VecDeque::new(), Antichain::new());
     while !chunks.is_empty() {
-        ArrowChunk::extract(&mut chunks, Antichain::from_elem(upper).borrow(), &mut residual, &mut keep, &mut ship);
+        Page::extract(&mut chunks, Antichain::from_elem(upper).borrow(), &mut residual, &mut keep, &mut ship);
     }
     let (kept, shipped): (Updates, Updates) = updates(deltas, 0).into_iter().partition(|((_, time), _)| *time >= upper);
     assert_eq!(residual.elements().first(), kept.keys().map(|(_, time)| time).min());
@@ -156,20 +158,19 @@ fn a_long_history_of_one_row_compacts() {
     let mut history = VecDeque::new();
     let all = super::columns::concat_rows(&schema(), &vec![&one; 40_000]);
     let times: Vec<Time> = (0..40_000).collect();
-    history.extend(ArrowChunk::sort(&layout, &Delta { rows: all, times: Stamps::Each(times), diffs: Stamps::Same(1) }));
+    history.extend(Page::sort(&layout, &Delta { rows: all, times: Stamps::Each(times), diffs: Stamps::Same(1) }));
     assert!(history.iter().all(|chunk| chunk.len() <= CHUNK_ROWS) && history.len() >= 5);
     let compact = advance_all(history.clone(), 50_000);
     assert_eq!(
-        compact.iter().map(|chunk| (chunk.len(), chunk.time(0), chunk.diff(0))).collect::<Vec<_>>(),
+        compact.iter().map(Page::open).map(|chunk| (chunk.len(), chunk.time(0), chunk.diff(0))).collect::<Vec<_>>(),
         [(1, 50_000, 40_000)]
     );
-    let cancelled: VecDeque<ArrowChunk> = history
+    let cancelled: VecDeque<Page> = history
         .iter()
         .map(|chunk| {
-            chunk.restamped(
-                chunk.times().clone(),
-                Stamps::Each((0..chunk.len()).map(|row| 1 - (row as i64 % 2) * 2).collect()),
-            )
+            let chunk = chunk.open();
+            let diffs = Stamps::Each((0..chunk.len()).map(|row| 1 - (row as i64 % 2) * 2).collect());
+            Page::new(chunk.restamped(chunk.times().clone(), diffs))
         })
         .collect();
     assert_eq!(of_chunks(&advance_all(cancelled.clone(), 50_000)), updates(&[], 0));
@@ -180,7 +181,7 @@ fn a_long_history_of_one_row_compacts() {
 fn disjoint_chunks_are_moved() {
     let layout = Layout::hashed(schema(), vec![0], 1);
     let mut random = Random(5);
-    let sorted = ArrowChunk::sort(&layout, &random_delta(&mut random, 50_000, 1 << 40, 0..1));
+    let sorted = Page::sort(&layout, &random_delta(&mut random, 50_000, 1 << 40, 0..1));
     let (low, high): (VecDeque<_>, VecDeque<_>) =
         (sorted.iter().take(3).cloned().collect(), sorted.iter().skip(3).cloned().collect());
     let merged = merge_all(high.clone(), low.clone());

@@ -11,15 +11,15 @@ use timely::Accountable;
 use timely::bytes::arc::Bytes;
 use timely::dataflow::channels::ContainerBytes;
 
-use super::chunk::ArrowChunk;
 use super::columns::{concat_rows, take_rows};
+use super::page::Page;
 use crate::types::{Delta, Stamps, Time};
 
 pub type Stream<'s> = timely::dataflow::Stream<'s, Time, Delta>;
-pub type Batch = Rc<ChunkBatch<ArrowChunk>>;
-pub type Batcher = ChunkBatcher<ArrowChunk>;
-pub type Builder = ChunkBuilder<ArrowChunk>;
-pub type Spine = ChunkSpine<ArrowChunk>;
+pub type Batch = Rc<ChunkBatch<Page>>;
+pub type Batcher = ChunkBatcher<Page>;
+pub type Builder = ChunkBuilder<Page>;
+pub type Spine = ChunkSpine<Page>;
 pub type Trace = arrange::TraceAgent<Spine>;
 pub type TraceWriter = arrange::TraceWriter<Spine>;
 /// A trace, and the stream of its batches as they are sealed.

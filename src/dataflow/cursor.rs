@@ -1,11 +1,11 @@
-//! Finding keys in sorted chunks, from where the last search ended: cheap if it is near, logarithmic if it is far.
+//! Finding keys in sorted pages, from where the last search ended: cheap if it is near, logarithmic if it is far.
 //! What joins, reductions and reads have in common.
 
 use std::ops::Range;
 
-use super::chunk::ArrowChunk;
+use super::page::{Opened, Pages};
 
-/// A place in one sorted sequence of chunks: a row, or the end, which is after the last chunk.
+/// A place in one sorted sequence of pages: a row, or the end, which is after the last page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     pub chunk: usize,
@@ -14,43 +14,46 @@ pub struct Position {
 
 impl Position {
     /// The key hash here; none at the end.
-    pub fn key_hash(self, chunks: &[ArrowChunk]) -> Option<u64> {
-        chunks.get(self.chunk).map(|chunk| chunk.key_hashes()[self.row])
+    pub fn key_hash(self, pages: &Opened<impl Pages>) -> Option<u64> {
+        (self.chunk < pages.len()).then(|| pages.chunk(self.chunk).key_hashes()[self.row])
     }
 
     /// The first position from here on whose key hash is at least `key_hash`.
-    pub fn seek(self, chunks: &[ArrowChunk], key_hash: u64) -> Position {
-        self.skip(chunks, |hash| hash < key_hash)
+    pub fn seek(self, pages: &Opened<impl Pages>, key_hash: u64) -> Position {
+        self.skip(pages, |hash| hash < key_hash)
     }
 
     /// The first position from here on whose key hash is greater than `key_hash`.
-    pub fn past(self, chunks: &[ArrowChunk], key_hash: u64) -> Position {
-        self.skip(chunks, |hash| hash <= key_hash)
+    pub fn past(self, pages: &Opened<impl Pages>, key_hash: u64) -> Position {
+        self.skip(pages, |hash| hash <= key_hash)
     }
 
-    fn skip(self, chunks: &[ArrowChunk], is_before: impl Fn(u64) -> bool) -> Position {
-        let last = |chunk: usize| *chunks[chunk].key_hashes().last().expect("chunks are not empty");
-        let chunk = gallop(self.chunk, chunks.len(), |chunk| is_before(last(chunk)));
+    fn skip(self, pages: &Opened<impl Pages>, is_before: impl Fn(u64) -> bool) -> Position {
+        let chunk = gallop(self.chunk, pages.len(), |page| is_before(pages.page(page).last_hash()));
         let start = if chunk == self.chunk { self.row } else { 0 };
-        let row = chunks.get(chunk).map_or(0, |chunk| {
-            let hashes = chunk.key_hashes();
-            gallop(start, hashes.len(), |row| is_before(hashes[row]))
-        });
-        Position { chunk, row }
+        if chunk == pages.len() || (start == 0 && !is_before(pages.page(chunk).first_hash())) {
+            return Position { chunk, row: 0 };
+        }
+        let hashes = pages.chunk(chunk).key_hashes();
+        Position { chunk, row: gallop(start, hashes.len(), |row| is_before(hashes[row])) }
     }
 
     /// The rows from here to `end` (exclusive), by the chunks that they are in.
-    pub fn ranges_to(self, chunks: &[ArrowChunk], end: Position) -> impl Iterator<Item = (usize, Range<usize>)> {
-        (self.chunk..chunks.len().min(end.chunk + 1)).map(move |chunk| {
+    pub fn ranges_to<P: Pages>(
+        self,
+        pages: &Opened<P>,
+        end: Position,
+    ) -> impl Iterator<Item = (usize, Range<usize>)> + use<'_, P> {
+        (self.chunk..pages.len().min(end.chunk + 1)).map(move |chunk| {
             let first = if chunk == self.chunk { self.row } else { 0 };
-            let last = if chunk == end.chunk { end.row } else { chunks[chunk].len() };
+            let last = if chunk == end.chunk { end.row } else { pages.page(chunk).len() };
             (chunk, first..last)
         })
     }
 
     /// All positions from here to `end` (exclusive).
-    pub fn rows_to(self, chunks: &[ArrowChunk], end: Position) -> impl Iterator<Item = Position> {
-        self.ranges_to(chunks, end).flat_map(|(chunk, rows)| rows.map(move |row| Position { chunk, row }))
+    pub fn rows_to<P: Pages>(self, pages: &Opened<P>, end: Position) -> impl Iterator<Item = Position> + use<'_, P> {
+        self.ranges_to(pages, end).flat_map(|(chunk, rows)| rows.map(move |row| Position { chunk, row }))
     }
 }
 

@@ -15,9 +15,12 @@ pub mod errors;
 pub mod evaluate;
 pub mod exchange;
 pub mod layout;
+pub mod memory;
+mod merge;
 #[cfg(test)]
 pub mod naive;
 pub mod operator;
+pub mod page;
 pub mod plan;
 pub mod published;
 pub mod read;

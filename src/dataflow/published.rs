@@ -7,15 +7,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 
-use super::chunk::ArrowChunk;
 use super::layout::Layout;
+use super::page::Page;
 use crate::types::{ObjectId, Time};
 
 /// Rows of history that may be on their way to one view.
 const HISTORY_ROWS_MAX: usize = 1 << 20;
 
-/// The chunks of one sealed batch.
-pub type SharedBatch = Arc<[ArrowChunk]>;
+/// The pages of one sealed batch.
+pub type SharedBatch = Arc<[Page]>;
 
 /// One worker's part of an object.
 #[derive(Clone)]

@@ -13,6 +13,7 @@ use super::compare::RowComparator;
 use super::cursor::Position;
 use super::errors::error_at;
 use super::layout::{Layout, worker_of};
+use super::page::{Opened, Page};
 use super::published::{SharedBatch, Snapshot};
 use crate::types::{Delta, Diff, Error, Stamps, Time};
 
@@ -73,15 +74,16 @@ impl Snapshots {
     /// With changes that are not published, as of `time`.
     pub fn with_writes(&self, layout: &Arc<Layout>, writes: &[Delta], time: Time) -> Snapshots {
         let writes = Delta { times: Stamps::Same(time), ..Delta::concat(&layout.schema, writes) };
-        let chunks = ArrowChunk::sort(layout, &writes);
+        let pages = Page::sort(layout, &writes);
         let mut snapshots = self.clone();
         let workers = snapshots.parts.len();
         for (worker, part) in snapshots.parts.iter_mut().enumerate() {
-            let own = chunks.iter().filter_map(|chunk| {
+            let own = pages.iter().filter_map(|page| {
+                let chunk = page.chunk();
                 let hashes = chunk.key_hashes();
                 let start = hashes.partition_point(|&hash| worker_of(hash, workers) < worker);
                 let end = hashes.partition_point(|&hash| worker_of(hash, workers) <= worker);
-                (start < end).then(|| chunk.slice(start, end - start))
+                (start < end).then(|| page.clone().slice(start, end - start))
             });
             part.batches.push(own.collect());
         }
@@ -94,8 +96,8 @@ impl Snapshots {
 
     /// How many rows there are, about.
     pub fn rows(&self) -> usize {
-        let chunks = self.parts.iter().flat_map(|part| &part.batches).flat_map(|batch| batch.iter());
-        chunks.map(ArrowChunk::len).sum()
+        let pages = self.parts.iter().flat_map(|part| &part.batches).flat_map(|batch| batch.iter());
+        pages.map(Page::len).sum()
     }
 
     /// The rows whose key columns equal a row of `keys` (columns in the order of the layout's key) at `time`. NULLs in
@@ -107,7 +109,7 @@ impl Snapshots {
         let mut order: Vec<u32> = (0..probes as u32).collect();
         order.sort_unstable_by_key(|&probe| hashes[probe as usize]);
         for batch in self.parts.iter().flat_map(|part| &part.batches) {
-            let mut place = Position::default();
+            let (batch, mut place) = (&Opened::new(batch), Position::default());
             for &probe in &order {
                 let hash = hashes[probe as usize];
                 place = place.seek(batch, hash);
@@ -115,7 +117,7 @@ impl Snapshots {
                 for (number, rows) in
                     place.ranges_to(batch, place.past(batch, hash)).filter(|(_, rows)| !rows.is_empty())
                 {
-                    let chunk = &batch[number];
+                    let chunk = batch.chunk(number);
                     let columns = chunk.layout().key_columns(chunk.rows());
                     let values = RowComparator::new(keys, &columns);
                     let rows = rows.filter(|&row| chunk.time(row) <= time && values.equal(probe as usize, row));
@@ -157,9 +159,9 @@ impl Snapshots {
 
     /// Updates with times after `from` and up to `to`. `from` is at or after `since`.
     pub fn changes(&self, from: Time, to: Time) -> Vec<Delta> {
-        let chunks = self.parts.iter().flat_map(|part| &part.batches).flat_map(|batch| batch.iter());
+        let pages = self.parts.iter().flat_map(|part| &part.batches).flat_map(|batch| batch.iter());
         let is_new = |time: Time| from < time && time <= to;
-        let new = chunks.filter_map(|chunk| match chunk.times() {
+        let new = pages.map(Page::open).filter_map(|chunk| match chunk.times() {
             Stamps::Same(time) => is_new(*time).then(|| chunk.to_delta()),
             Stamps::Each(times) => {
                 let rows: Vec<u32> = (0..chunk.len() as u32).filter(|&row| is_new(times[row as usize])).collect();
@@ -198,13 +200,14 @@ impl Part {
     /// The rows at `time`, each as often as it is there, some thousands at once.
     pub fn scan(self, time: Time) -> Scan {
         let mut negatives: Vec<Negative> = vec![];
-        let chunks: VecDeque<ArrowChunk> = self.batches.iter().flat_map(|batch| batch.iter().cloned()).collect();
-        for chunk in chunks.iter().filter(|chunk| !matches!(chunk.diffs(), Stamps::Same(diff) if *diff > 0)) {
+        let pages: VecDeque<Page> = self.batches.iter().flat_map(|batch| batch.iter().cloned()).collect();
+        let may_retract = |chunk: &ArrowChunk| !matches!(chunk.diffs(), Stamps::Same(diff) if *diff > 0);
+        for chunk in pages.iter().map(Page::chunk).filter(may_retract) {
             let rows = (0..chunk.len()).filter(|&row| chunk.diff(row) < 0 && chunk.time(row) <= time);
             negatives.extend(rows.map(|row| Negative { chunk: chunk.clone(), row, left: -chunk.diff(row) }));
         }
         negatives.sort_by_key(Negative::hashes);
-        Scan { time, chunks, negatives, counted: None }
+        Scan { time, pages, negatives, counted: None }
     }
 }
 
@@ -224,7 +227,7 @@ impl Negative {
 /// The rows of a part at a time. A chunk of which all rows are there is given as it is, without copying.
 pub struct Scan {
     time: Time,
-    chunks: VecDeque<ArrowChunk>,
+    pages: VecDeque<Page>,
     /// Sorted by hashes. What one row's updates take away is taken off others of the same row, wherever they are.
     negatives: Vec<Negative>,
     /// A chunk, how often each row is there, and the row that is next.
@@ -239,7 +242,7 @@ impl Iterator for Scan {
             if let Some(rows) = self.next_counted() {
                 return Some(rows);
             }
-            let chunk = self.chunks.pop_front()?;
+            let chunk = self.pages.pop_front()?.open();
             match self.count(&chunk) {
                 None => return Some(chunk.rows().clone()),
                 Some(counts) => self.counted = Some((chunk, counts, 0)),

@@ -18,9 +18,10 @@ use timely::communication::{Config as Communication, WorkerGuards};
 use timely::execute::Config;
 
 use super::backlog::Backlog;
-use super::chunk::ArrowChunk;
 use super::errors::error_schema;
 use super::layout::Layout;
+use super::memory::Memory;
+use super::page::Page;
 use super::plan::Plan;
 use super::published::{Hold, Published, PublishedObject};
 use super::read::Snapshots;
@@ -144,17 +145,19 @@ pub struct Arrangement {
     pub batches: usize,
 }
 
-/// What one worker keeps for one object: the chunks of each of its arrangements, oldest runs first.
+/// What one worker keeps for one object: the pages of each of its arrangements, oldest runs first.
 pub struct Captured {
     pub object: ObjectId,
     pub worker: usize,
-    pub arrangements: Vec<(String, Vec<Vec<ArrowChunk>>)>,
+    pub arrangements: Vec<(String, Vec<Vec<Page>>)>,
 }
 
 /// What workers share with everybody.
 pub struct Shared {
     pub options: Options,
     pub published: Published,
+    /// Of the pages of all arrangements.
+    pub memory: Arc<Memory>,
     /// Called when a published frontier has moved.
     pub on_progress: Box<dyn Fn() + Send + Sync>,
 }
@@ -181,7 +184,12 @@ impl Runtime {
             on_progress();
             wakes.wake();
         });
-        let shared = Arc::new(Shared { options: options.clone(), published: Published::default(), on_progress });
+        let shared = Arc::new(Shared {
+            options: options.clone(),
+            published: Published::default(),
+            memory: Arc::default(),
+            on_progress,
+        });
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..options.workers).map(|_| channel()).unzip();
         let receivers: Vec<Mutex<Option<Receiver<Message>>>> =
             receivers.into_iter().map(|receiver| Mutex::new(Some(receiver))).collect();
@@ -207,6 +215,11 @@ impl Runtime {
             subscriptions,
             _guards: Mutex::new(guards),
         })
+    }
+
+    /// What the pages of all arrangements take.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.shared.memory
     }
 
     pub fn hash_seed(&self) -> u64 {

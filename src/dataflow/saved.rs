@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, AsArray, BinaryArray, RecordBatch};
 use arrow::buffer::ScalarBuffer;
@@ -17,6 +17,7 @@ use timely::progress::Antichain;
 use super::chunk::ArrowChunk;
 use super::collection::Batch;
 use super::layout::{Layout, worker_of};
+use super::page::Page;
 use crate::types::{Diff, Stamps, Time};
 
 /// Where a chunk stands on disk.
@@ -41,6 +42,37 @@ impl From<Place> for (u64, u32, u32) {
     }
 }
 
+/// One segment of a file, as a manifest knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    pub offset: u64,
+    pub bytes: u64,
+    /// xxh3 of the bytes.
+    pub checksum: u64,
+    pub chunks: u32,
+}
+
+/// A file of chunks; it is there as long as somebody has this, or a manifest names it.
+#[derive(Debug)]
+pub struct SavedFile {
+    pub id: u64,
+    /// Of one that is written whole.
+    pub segments: OnceLock<Vec<Segment>>,
+}
+
+impl SavedFile {
+    pub fn segments(&self) -> &[Segment] {
+        self.segments.get().map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Where a chunk stands, and the file that holds it.
+#[derive(Clone, Debug)]
+pub struct SavedAt {
+    pub place: Place,
+    pub file: Arc<SavedFile>,
+}
+
 /// The parts of a chunk, as they stand in a file. What says how they are sorted is the arrangement's.
 #[derive(Clone, Debug)]
 pub struct SavedChunk {
@@ -49,7 +81,14 @@ pub struct SavedChunk {
     pub rows: RecordBatch,
     pub times: Stamps<Time>,
     pub diffs: Stamps<Diff>,
-    pub place: Place,
+    pub at: SavedAt,
+}
+
+impl SavedChunk {
+    /// The chunk, in the file's mapping.
+    pub fn page(&self, layout: &Arc<Layout>) -> Page {
+        Page::saved(ArrowChunk::mapped(layout, self), self.at.clone())
+    }
 }
 
 /// What orders the rows of one key.
@@ -91,18 +130,18 @@ impl Restored {
             let hashes = &chunk.key_hashes;
             let start = hashes.partition_point(|&hash| worker_of(hash, workers) < worker);
             let end = hashes.partition_point(|&hash| worker_of(hash, workers) <= worker);
-            (start < end).then(|| ArrowChunk::restored(layout, chunk).slice_or_all(start, end - start))
+            (start < end).then(|| chunk.page(layout).slice(start, end - start))
         };
         let runs = saved.runs.iter().map(|run| {
-            let chunks = run.iter().filter_map(own).filter_map(|chunk| chunk.up_to(time));
-            chunks.collect::<VecDeque<_>>()
+            let pages = run.iter().filter_map(own).filter_map(|page| page.up_to(time));
+            pages.collect::<VecDeque<_>>()
         });
-        let runs: Vec<_> = runs.filter(|chunks| !chunks.is_empty()).collect();
+        let runs: Vec<_> = runs.filter(|pages| !pages.is_empty()).collect();
         let (last, upper) = (runs.len(), time + 1);
         let bound = |number: usize| Antichain::from_elem(if number == last { upper } else { number as Time });
-        let batches = runs.into_iter().enumerate().map(|(number, chunks)| {
+        let batches = runs.into_iter().enumerate().map(|(number, pages)| {
             let description = Description::new(bound(number), bound(number + 1), Antichain::from_elem(0));
-            Rc::new(ChunkBatch::new(chunks.into(), description))
+            Rc::new(ChunkBatch::new(pages.into(), description))
         });
         Restored { batches: batches.collect(), upper }
     }

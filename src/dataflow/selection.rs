@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::chunk::{ArrowChunk, CHUNK_BYTES, CHUNK_ROWS};
 use super::compare::RowComparator;
+use super::page::Page;
 use crate::types::{Diff, Stamps, Time};
 
 /// Bytes of the chunks that one gathering reads; what it writes is no more, and offsets are 32 bits wide.
@@ -26,7 +27,7 @@ impl Selection {
         &mut self,
         (left, left_at): (&ArrowChunk, &mut usize),
         (right, right_at): (&ArrowChunk, &mut usize),
-        out: &mut VecDeque<ArrowChunk>,
+        out: &mut VecDeque<Page>,
     ) {
         let values = RowComparator::new(left.rows().columns(), right.rows().columns());
         let (mut left_source, mut right_source) = self.sources(left, right, out);
@@ -59,7 +60,7 @@ impl Selection {
     }
 
     /// The numbers of two chunks among the sources.
-    fn sources(&mut self, left: &ArrowChunk, right: &ArrowChunk, out: &mut VecDeque<ArrowChunk>) -> (usize, usize) {
+    fn sources(&mut self, left: &ArrowChunk, right: &ArrowChunk, out: &mut VecDeque<Page>) -> (usize, usize) {
         if self.source_bytes + left.bytes() + right.bytes() > SOURCE_BYTES {
             self.flush(out);
         }
@@ -83,10 +84,11 @@ impl Selection {
     }
 
     /// Copies the selected rows into a chunk.
-    pub fn flush(&mut self, out: &mut VecDeque<ArrowChunk>) {
+    pub fn flush(&mut self, out: &mut VecDeque<Page>) {
         let Selection { sources, picks, times, diffs, .. } = std::mem::take(self);
         if !picks.is_empty() {
-            out.push_back(ArrowChunk::gather(&sources, &picks, Stamps::of(times), Stamps::of(diffs)));
+            let chunk = ArrowChunk::gather(&sources, &picks, Stamps::of(times), Stamps::of(diffs));
+            out.push_back(Page::new(chunk));
         }
     }
 }

@@ -13,7 +13,6 @@ use timely::dataflow::{InputHandle, Scope};
 use timely::progress::Antichain;
 
 use super::arrange::arrange;
-use super::chunk::ArrowChunk;
 use super::collection::{Batch, Collection, Stream, Trace};
 use super::context::{Context, Import, Kept, Pace, Source, watcher};
 use super::layout::Layout;
@@ -39,6 +38,7 @@ type Input = InputHandle<Time, NoopBuilder<Delta>>;
 /// Works until told to stop. What panics here leaves dataflows half done, so the whole process goes, loudly.
 pub fn run(timely: &mut timely::worker::Worker, messages: Receiver<Message>, shared: Arc<Shared>) {
     let index = timely.index();
+    shared.memory.enter();
     let mut worker = Worker { timely, shared, objects: BTreeMap::new(), now: 0, kept_apart: 0, is_pinned: false };
     if catch_unwind(AssertUnwindSafe(|| worker.work(&messages))).is_err() {
         tracing::error!(worker = index, "a worker has panicked; the process ends");
@@ -423,9 +423,11 @@ impl Worker<'_> {
                     Arrangement { object, operator, worker, rows: 0, bytes: 0, bytes_on_disk: 0, batches: 0 };
                 trace.map_batches(|batch| {
                     arrangement.rows += batch.len();
-                    arrangement.bytes += batch.chunks.iter().map(ArrowChunk::bytes).sum::<usize>();
-                    let on_disk = batch.chunks.iter().filter(|chunk| chunk.place().is_some());
-                    arrangement.bytes_on_disk += on_disk.map(ArrowChunk::bytes).sum::<usize>();
+                    for page in &batch.chunks {
+                        let chunk = page.chunk();
+                        arrangement.bytes += if chunk.is_mapped() { 0 } else { chunk.bytes() };
+                        arrangement.bytes_on_disk += if page.saved_at().is_some() { chunk.bytes() } else { 0 };
+                    }
                     arrangement.batches += 1;
                 });
                 arrangements.push(arrangement);

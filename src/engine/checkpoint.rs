@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 use super::database::Database;
 use super::durable;
 use crate::catalog::{Catalog, Entry, Item};
-use crate::dataflow::chunk::ArrowChunk;
+use crate::dataflow::page::Page;
 use crate::dataflow::runtime::{Captured, Command};
-use crate::dataflow::saved::{Place, Saved, SavedArrangement, SavedChunk};
-use crate::store::{BatchFile, BatchFileWriter, Segment, Store, batch_files, remove_batch_file};
+use crate::dataflow::saved::{Place, Saved, SavedArrangement, SavedAt, SavedChunk, SavedFile, Segment};
+use crate::store::{self, BatchFile, BatchFileWriter, Store};
 use crate::types::{Error, ObjectId, Result, SqlState, Time};
 
 /// Manifests that are kept.
@@ -68,7 +68,7 @@ impl Checkpoints {
     /// The checkpoints of a store; files that none of them names are what a crash has left.
     pub fn open(store: &Store) -> Result<Self> {
         let kept: Vec<Arc<Manifest>> = durable::manifests(store)?.into_iter().map(Arc::new).collect();
-        remove_unnamed(store, &kept)?;
+        remove_unused(store, &kept)?;
         Ok(Checkpoints { running: Mutex::default(), kept: Mutex::new(kept) })
     }
 
@@ -97,7 +97,8 @@ impl Checkpoints {
         let captured: Vec<Captured> =
             captured.into_iter().filter(|captured| complete.contains(&captured.object)).collect();
         store.require_space(unwritten_bytes(&captured))?;
-        let mut manifest = self.write(database, time, &captured)?;
+        // The files that it names must stay until it is kept.
+        let (mut manifest, _files) = write(&database.store, time, &captured, |id| database.views.fingerprint(id))?;
         drop(hold);
         manifest.micros = started.elapsed().as_micros() as u64;
         let manifest = Arc::new(manifest);
@@ -112,38 +113,6 @@ impl Checkpoints {
         let _running = self.running.lock().expect("no panic while making a checkpoint");
         database.timeline.settle(database.timeline.readable());
         database.store.copy_to(to, self.kept().iter().flat_map(|manifest| manifest.files.keys().copied()).collect())
-    }
-
-    /// Writes the chunks that are not on disk, and says where all are.
-    fn write(&self, database: &Database, time: Time, captured: &[Captured]) -> Result<Manifest> {
-        let known = self.kept().last().map(|manifest| manifest.files.clone()).unwrap_or_default();
-        let worth_keeping = worth_keeping(&known, captured);
-        let is_written = |chunk: &ArrowChunk| chunk.place().is_some_and(|place| worth_keeping.contains(&place.file));
-        let mut file = BatchFileWriter::create(database.store.directory(), time)?;
-        let mut manifest = Manifest { time, ..Manifest::default() };
-        for Captured { object, arrangements, .. } in captured {
-            let saved = manifest.objects.entry(*object).or_default();
-            saved.fingerprint = database.views.fingerprint(*object);
-            for (number, (name, runs)) in arrangements.iter().enumerate() {
-                let new: Vec<ArrowChunk> = runs.iter().flatten().filter(|chunk| !is_written(chunk)).cloned().collect();
-                for (chunk, place) in new.iter().zip(file.add(&new)?) {
-                    chunk.set_place(place);
-                }
-                let place = |chunk: &ArrowChunk| chunk.place().expect("it has been written");
-                let runs = runs.iter().map(|run| run.iter().map(place).collect());
-                match saved.arrangements.get_mut(number) {
-                    Some((_, others)) => others.extend(runs),
-                    None => saved.arrangements.push((name.clone(), runs.collect())),
-                }
-            }
-        }
-        let named: BTreeSet<u64> = places(&manifest).map(|place| place.file).collect();
-        manifest.files = known.into_iter().filter(|(file, _)| named.contains(file)).collect();
-        if let Some((id, segments)) = file.finish()? {
-            manifest.bytes_written = segments.iter().map(|segment| segment.bytes).sum();
-            manifest.files.insert(id, segments);
-        }
-        Ok(manifest)
     }
 
     /// Makes the manifest the newest, in one write; forgets what only those before the kept ones needed.
@@ -166,7 +135,7 @@ impl Checkpoints {
         database.store.write(changes)?;
         database.store.sync()?;
         *self.kept.lock().expect("no panic while holding the manifests") = kept.clone();
-        remove_unnamed(&database.store, &kept)
+        remove_unused(&database.store, &kept)
     }
 }
 
@@ -203,36 +172,81 @@ fn is_table(item: &Item) -> bool {
     matches!(item, Item::Table(_))
 }
 
-fn places(manifest: &Manifest) -> impl Iterator<Item = &Place> {
-    manifest.objects.values().flat_map(|object| &object.arrangements).flat_map(|(_, runs)| runs).flatten()
+/// Writes the pages that are not on disk, and says where all are: in which files, too.
+fn write(
+    store: &Store,
+    time: Time,
+    captured: &[Captured],
+    fingerprint: impl Fn(ObjectId) -> u64,
+) -> Result<(Manifest, BTreeMap<u64, Arc<SavedFile>>)> {
+    let worth_keeping = worth_keeping(captured);
+    let mut writer = BatchFileWriter::create(store.files())?;
+    let (mut manifest, mut files) = (Manifest { time, ..Manifest::default() }, BTreeMap::new());
+    let mut written: Vec<(&Page, SavedAt)> = vec![];
+    for Captured { object, arrangements, .. } in captured {
+        let saved = manifest.objects.entry(*object).or_default();
+        saved.fingerprint = fingerprint(*object);
+        for (number, (name, runs)) in arrangements.iter().enumerate() {
+            let kept: Vec<Option<SavedAt>> = runs.iter().flatten().map(|page| kept_at(page, &worth_keeping)).collect();
+            let new: Vec<&Page> =
+                runs.iter().flatten().zip(&kept).filter(|(_, at)| at.is_none()).map(|(p, _)| p).collect();
+            let places = writer.add(&new.iter().map(|page| page.chunk()).collect::<Vec<_>>())?;
+            written.extend(new.into_iter().zip(places.iter().cloned()));
+            let mut places = places.into_iter();
+            let mut kept = kept.into_iter();
+            let mut place = |_: &Page| {
+                let at = kept.next().flatten().or_else(|| places.next()).expect("it was kept or written");
+                files.insert(at.file.id, at.file.clone());
+                at.place
+            };
+            let runs: Vec<Vec<Place>> = runs.iter().map(|run| run.iter().map(&mut place).collect()).collect();
+            match saved.arrangements.get_mut(number) {
+                Some((_, others)) => others.extend(runs),
+                None => saved.arrangements.push((name.clone(), runs)),
+            }
+        }
+    }
+    if let Some(file) = writer.finish()? {
+        manifest.bytes_written = file.segments().iter().map(|segment| segment.bytes).sum();
+    }
+    manifest.files = files.iter().map(|(&id, file)| (id, file.segments().to_vec())).collect();
+    note_places(store, written)?;
+    Ok((manifest, files))
 }
 
-fn chunks(captured: &[Captured]) -> impl Iterator<Item = &ArrowChunk> {
+/// Tells pages where they have been written. Those that lay in a file before, of which little is used any more, let go of it.
+fn note_places(store: &Store, written: Vec<(&Page, SavedAt)>) -> Result<()> {
+    let (moved, new): (Vec<_>, Vec<_>) = written.into_iter().partition(|(page, _)| page.chunk().is_mapped());
+    new.into_iter().for_each(|(page, at)| page.save(at));
+    store::map(store, moved)
+}
+
+fn kept_at(page: &Page, worth_keeping: &BTreeSet<u64>) -> Option<SavedAt> {
+    page.saved_at().filter(|at| worth_keeping.contains(&at.file.id))
+}
+
+fn pages(captured: &[Captured]) -> impl Iterator<Item = &Page> {
     captured.iter().flat_map(|captured| &captured.arrangements).flat_map(|(_, runs)| runs).flatten()
 }
 
 fn unwritten_bytes(captured: &[Captured]) -> usize {
-    chunks(captured).filter(|chunk| chunk.place().is_none()).map(ArrowChunk::bytes).sum()
+    pages(captured).filter(|page| page.saved_at().is_none()).map(|page| page.chunk().bytes()).sum()
 }
 
 /// The files of which most chunks are still used; what is left of the others is written again, so that they can go.
-fn worth_keeping(files: &BTreeMap<u64, Vec<Segment>>, captured: &[Captured]) -> BTreeSet<u64> {
-    let mut used: HashMap<u64, u32> = HashMap::new();
-    for place in chunks(captured).filter_map(ArrowChunk::place) {
-        *used.entry(place.file).or_default() += 1;
+fn worth_keeping(captured: &[Captured]) -> BTreeSet<u64> {
+    let mut used: BTreeMap<u64, (u32, Arc<SavedFile>)> = BTreeMap::new();
+    for at in pages(captured).filter_map(Page::saved_at) {
+        used.entry(at.file.id).or_insert((0, at.file)).0 += 1;
     }
-    let chunks = |segments: &[Segment]| segments.iter().map(|segment| segment.chunks).sum::<u32>();
-    let worth = files.iter().filter(|(file, segments)| used.get(file).is_some_and(|used| used * 2 > chunks(segments)));
-    worth.map(|(file, _)| *file).collect()
+    let chunks = |file: &SavedFile| file.segments().iter().map(|segment| segment.chunks).sum::<u32>();
+    used.retain(|_, (used, file)| *used * 2 > chunks(file));
+    used.into_keys().collect()
 }
 
-/// Removes the files that no manifest names.
-fn remove_unnamed(store: &Store, kept: &[Arc<Manifest>]) -> Result<()> {
-    let is_named = |file: &u64| kept.iter().any(|manifest| manifest.files.contains_key(file));
-    for file in batch_files(store.directory())?.into_iter().filter(|file| !is_named(file)) {
-        remove_batch_file(store.directory(), file)?;
-    }
-    Ok(())
+/// Removes the files that no manifest names and no page lies in.
+fn remove_unused(store: &Store, kept: &[Arc<Manifest>]) -> Result<()> {
+    store.files().remove_unused(|file| kept.iter().any(|manifest| manifest.files.contains_key(&file)))
 }
 
 /// What a manifest holds, ready to begin with.
@@ -267,7 +281,7 @@ fn open(store: &Store, manifest: Arc<Manifest>) -> (Opened, Option<Error>) {
     let mut segments: HashMap<(u64, u32), Vec<SavedChunk>> = HashMap::new();
     let mut damage = None;
     for (&id, kept) in &manifest.files {
-        let read = BatchFile::open(store.directory(), id, kept).and_then(|file| {
+        let read = BatchFile::open(store.files(), &store.files().known(id, kept)).and_then(|file| {
             let chunks = (0..kept.len()).map(|segment| Ok(((id, segment as u32), file.chunks(segment)?)));
             chunks.collect::<Result<Vec<_>>>()
         });

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What a machine has that does not say, in bytes.
+const MEMORY_UNKNOWN: usize = 8 << 30;
+
 /// Settings of the process; what a session can set is in [`settings`](super::settings).
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -24,8 +27,21 @@ pub struct Config {
     pub disk_reserve_bytes: u64,
     /// Between checkpoints.
     pub checkpoint_interval: Duration,
+    /// Memory for what views and tables keep; what is more lies in files, mapped.
+    pub memory_bytes: usize,
     /// How far back a SUBSCRIBE can begin.
     pub retention: Duration,
+}
+
+/// Bytes that the machine has, or that this process's control group may use, if that is less.
+fn machine_memory() -> usize {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let group = read("/sys/fs/cgroup/memory.max").trim().parse().unwrap_or(usize::MAX);
+    let kib = |info: String| {
+        info.lines()
+            .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<usize>().ok())
+    };
+    group.min(kib(read("/proc/meminfo")).map_or(MEMORY_UNKNOWN, |kib| kib << 10))
 }
 
 impl Config {
@@ -42,6 +58,7 @@ impl Config {
             history_step_records: 250_000,
             disk_reserve_bytes: 64 << 20,
             checkpoint_interval: Duration::from_secs(10),
+            memory_bytes: machine_memory() / 2,
             retention: Duration::from_secs(1),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -22,8 +22,11 @@ use crate::catalog::{Catalog, Item};
 use crate::dataflow::plan::Plan;
 use crate::dataflow::runtime::{Command, Options, Runtime};
 use crate::dataflow::saved::Saved;
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::types::{Error, ObjectId, Result, SqlState, Time};
+
+/// Until pages that could not be written are tried again.
+const PAGING_RETRY: Duration = Duration::from_secs(1);
 
 /// The running database; one per process.
 pub struct Database {
@@ -206,6 +209,20 @@ impl Database {
         Ok(())
     }
 
+    /// Takes pages out of memory if there are too many. One that can't be written stays, and is tried again.
+    fn keep_within_memory(&self) {
+        match store::keep_within(&self.store, self.runtime.memory(), self.config.memory_bytes) {
+            Ok(done) if done.pages > 0 => {
+                tracing::debug!(pages = done.pages, bytes = done.bytes, written = done.bytes_written, "paged out");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "memory is over its budget");
+                std::thread::sleep(PAGING_RETRY);
+            }
+        }
+    }
+
     /// The ticks of the sources, and the syncs of the log.
     fn start_threads(self: &Arc<Self>) -> Result<()> {
         let (ingest, tick) = (self.ingest.clone(), self.config.tick);
@@ -215,6 +232,10 @@ impl Database {
             ingest.wait(tick * 10);
         })?;
         self.start_thread("log", move |database| database.timeline.sync(tick * 10))?;
+        self.start_thread("pages", move |database| {
+            std::thread::sleep(tick * 5);
+            database.keep_within_memory();
+        })?;
         let (interval, mut last) = (self.config.checkpoint_interval, Instant::now());
         self.start_thread("checkpoints", move |database| {
             std::thread::sleep(tick * 10);

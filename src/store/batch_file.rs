@@ -23,25 +23,16 @@ use arrow::ipc::writer::FileWriter;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use super::files::{Files, failed};
 use super::map::{mapped, trusting};
 use crate::dataflow::chunk::ArrowChunk;
-use crate::dataflow::saved::{Place, SavedChunk, SavedOrder};
+use crate::dataflow::saved::{Place, SavedAt, SavedChunk, SavedFile, SavedOrder, Segment};
 use crate::types::{Diff, Error, Result, SqlState, Stamps, Time};
 
 /// Segments begin at multiples of this, so that what is mapped is aligned.
 const ALIGNMENT: u64 = 64;
 /// The key of the metadata that says what chunks don't store per row.
 const CHUNKS_KEY: &str = "millrace.chunks";
-
-/// One segment of a file, as a manifest knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Segment {
-    pub offset: u64,
-    pub bytes: u64,
-    /// xxh3 of the bytes.
-    pub checksum: u64,
-    pub chunks: u32,
-}
 
 /// What a chunk shares among its rows; none is stored per row.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -51,59 +42,27 @@ struct Shared {
 }
 
 /// A file that is being written.
-pub struct BatchFileWriter {
-    id: u64,
+pub struct BatchFileWriter<'a> {
+    files: &'a Files,
+    saved: Arc<SavedFile>,
     path: PathBuf,
     file: BufWriter<File>,
     segments: Vec<Segment>,
     end: u64,
 }
 
-/// Where files of chunks are.
-pub fn batch_directory(directory: &Path) -> PathBuf {
-    directory.join("batches")
-}
-
-fn path_of(directory: &Path, id: u64) -> PathBuf {
-    batch_directory(directory).join(format!("{id}.arrows"))
-}
-
-/// The files that there are.
-pub fn batch_files(directory: &Path) -> Result<Vec<u64>> {
-    let directory = batch_directory(directory);
-    let entries = std::fs::read_dir(&directory).map_err(|error| failed("list", &directory, &error))?;
-    let id = |entry: std::io::Result<std::fs::DirEntry>| {
-        let name = entry.ok()?.file_name().into_string().ok()?;
-        name.strip_suffix(".arrows")?.parse().ok()
-    };
-    Ok(entries.filter_map(id).collect())
-}
-
-/// Removes a file. Who has mapped it keeps what is in it.
-pub fn remove_batch_file(directory: &Path, id: u64) -> Result<()> {
-    let path = path_of(directory, id);
-    std::fs::remove_file(&path).map_err(|error| failed("remove", &path, &error))
-}
-
-/// Puts a file into another data directory: a link, or a copy where that is another file system.
-pub fn link_batch_file(from: &Path, to: &Path, id: u64) -> std::io::Result<()> {
-    let (from, to) = (path_of(from, id), path_of(to, id));
-    std::fs::hard_link(&from, &to).or_else(|_| {
-        std::fs::copy(&from, &to)?;
-        File::open(&to)?.sync_all()
-    })
-}
-
-impl BatchFileWriter {
-    pub fn create(directory: &Path, id: u64) -> Result<Self> {
-        let path = path_of(directory, id);
+impl<'a> BatchFileWriter<'a> {
+    pub fn create(files: &'a Files) -> Result<Self> {
+        let saved = files.create();
+        let path = files.path(saved.id);
         let file = File::create(&path).map_err(|error| failed("create", &path, &error))?;
-        Ok(BatchFileWriter { id, path, file: BufWriter::with_capacity(1 << 20, file), segments: vec![], end: 0 })
+        let file = BufWriter::with_capacity(1 << 20, file);
+        Ok(BatchFileWriter { files, saved, path, file, segments: vec![], end: 0 })
     }
 
-    /// Adds chunks of one arrangement; gives where each is.
-    pub fn add(&mut self, chunks: &[ArrowChunk]) -> Result<Vec<Place>> {
-        let mut places = vec![Place { file: self.id, segment: 0, chunk: 0 }; chunks.len()];
+    /// Adds chunks of one layout; gives where each is.
+    pub fn add(&mut self, chunks: &[ArrowChunk]) -> Result<Vec<SavedAt>> {
+        let mut places = vec![Place { file: self.saved.id, segment: 0, chunk: 0 }; chunks.len()];
         let kind = |chunk: &ArrowChunk| (shared(chunk).time.is_some(), shared(chunk).diff.is_some());
         for wanted in [(true, true), (true, false), (false, true), (false, false)] {
             let alike: Vec<usize> = (0..chunks.len()).filter(|&number| kind(&chunks[number]) == wanted).collect();
@@ -116,7 +75,7 @@ impl BatchFileWriter {
                 self.segment(&alike)?;
             }
         }
-        Ok(places)
+        Ok(places.into_iter().map(|place| SavedAt { place, file: self.saved.clone() }).collect())
     }
 
     fn segment(&mut self, chunks: &[&ArrowChunk]) -> Result<()> {
@@ -142,7 +101,7 @@ impl BatchFileWriter {
     }
 
     /// What was added is on the disk when this returns; none if nothing was.
-    pub fn finish(self) -> Result<Option<(u64, Vec<Segment>)>> {
+    pub fn finish(self) -> Result<Option<Arc<SavedFile>>> {
         let path = self.path;
         let file = self.file.into_inner().map_err(|error| failed("write", &path, error.error()))?;
         if self.segments.is_empty() {
@@ -150,10 +109,9 @@ impl BatchFileWriter {
             return Ok(None);
         }
         file.sync_all().map_err(|error| failed("sync", &path, &error))?;
-        let folder = path.parent().expect("a file is in a directory");
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|error| failed("sync", folder, &error))?;
-        Ok(Some((self.id, self.segments)))
+        self.files.sync()?;
+        self.saved.segments.set(self.segments).expect("a file is finished once");
+        Ok(Some(self.saved))
     }
 }
 
@@ -218,32 +176,41 @@ impl Write for Summed<'_> {
     }
 }
 
-/// A file that is mapped into memory, and was found whole.
+/// A file that is mapped into memory.
 pub struct BatchFile {
-    id: u64,
+    saved: Arc<SavedFile>,
     path: PathBuf,
-    segments: Vec<Segment>,
     bytes: Buffer,
 }
 
 impl BatchFile {
     /// Maps a file; fails with XX001 if any byte of its segments is not what was written.
-    pub fn open(directory: &Path, id: u64, segments: &[Segment]) -> Result<Self> {
-        let path = path_of(directory, id);
-        let file = File::open(&path).map_err(|error| failed("open", &path, &error))?;
-        let bytes = mapped(&file).map_err(|error| failed("map", &path, &error))?;
-        for segment in segments {
-            let found = bytes.get(segment.offset as usize..(segment.offset + segment.bytes) as usize);
+    pub fn open(files: &Files, saved: &Arc<SavedFile>) -> Result<Self> {
+        let file = BatchFile::open_trusted(files, saved)?;
+        for segment in saved.segments() {
+            let found = file.bytes.get(segment.offset as usize..(segment.offset + segment.bytes) as usize);
             if found.map(xxh3_64) != Some(segment.checksum) {
-                return Err(damaged(&path, "its checksum is another"));
+                return Err(damaged(&file.path, "its checksum is another"));
             }
         }
-        Ok(BatchFile { id, path, segments: segments.to_vec(), bytes })
+        Ok(file)
+    }
+
+    /// Maps a file that this process has written, or has found whole before.
+    pub fn open_trusted(files: &Files, saved: &Arc<SavedFile>) -> Result<Self> {
+        let path = files.path(saved.id);
+        let file = File::open(&path).map_err(|error| failed("open", &path, &error))?;
+        let bytes = mapped(&file).map_err(|error| failed("map", &path, &error))?;
+        Ok(BatchFile { saved: saved.clone(), path, bytes })
+    }
+
+    pub fn id(&self) -> u64 {
+        self.saved.id
     }
 
     /// The chunks of one segment; their buffers lie in the mapping.
     pub fn chunks(&self, segment: usize) -> Result<Vec<SavedChunk>> {
-        let Segment { offset, bytes, .. } = self.segments[segment];
+        let Segment { offset, bytes, .. } = self.saved.segments()[segment];
         let bytes = self.bytes.slice_with_length(offset as usize, bytes as usize);
         let damaged = |why: &str| damaged(&self.path, why);
         let trailer = bytes.len().checked_sub(10).ok_or_else(|| damaged("it is too short"))?;
@@ -261,15 +228,16 @@ impl BatchFile {
             let length = block.bodyLength() as usize + block.metaDataLength() as usize;
             let data = bytes.slice_with_length(block.offset() as usize, length);
             let batch = decoder.read_record_batch(block, &data)?.ok_or_else(|| damaged("a batch is missing"))?;
-            let place = Place { file: self.id, segment: segment as u32, chunk: number as u32 };
-            chunk_of(&batch, shared, place).ok_or_else(|| damaged("its columns are others"))
+            let place = Place { file: self.saved.id, segment: segment as u32, chunk: number as u32 };
+            chunk_of(&batch, shared, SavedAt { place, file: self.saved.clone() })
+                .ok_or_else(|| damaged("its columns are others"))
         };
         blocks.map(chunk).collect()
     }
 }
 
 /// The chunk that [`columns`] made a record batch of.
-fn chunk_of(batch: &RecordBatch, shared: Shared, place: Place) -> Option<SavedChunk> {
+fn chunk_of(batch: &RecordBatch, shared: Shared, at: SavedAt) -> Option<SavedChunk> {
     let schema = batch.schema();
     let mut next = 0;
     let mut take = |name: &str| {
@@ -289,13 +257,7 @@ fn chunk_of(batch: &RecordBatch, shared: Shared, place: Place) -> Option<SavedCh
         None => Stamps::Each(take("diff")?.as_primitive_opt::<Int64Type>()?.values().to_vec()),
     };
     let rows = batch.project(&(next..batch.num_columns()).collect::<Vec<_>>()).ok()?;
-    Some(SavedChunk { key_hashes, within_key, rows, times, diffs, place })
-}
-
-fn failed(what: &str, path: &Path, error: &std::io::Error) -> Error {
-    let full = error.kind() == std::io::ErrorKind::StorageFull;
-    let state = if full { SqlState::DISK_FULL } else { SqlState::IO_ERROR };
-    Error::new(state, format!("could not {what} \"{}\": {error}", path.display()))
+    Some(SavedChunk { key_hashes, within_key, rows, times, diffs, at })
 }
 
 fn damaged(path: &Path, why: &str) -> Error {

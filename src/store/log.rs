@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{ColumnFamily, DB, DBRecoveryMode, Direction, IteratorMode, Options, WriteBatch, WriteOptions};
 
+use super::Files;
 use crate::types::{Error, Result, SqlState};
 
 /// The layout of keys and values. A store of a later one is refused; one of an earlier one would be converted here.
@@ -72,6 +73,7 @@ pub type Pair = (Box<[u8]>, Box<[u8]>);
 pub struct Store {
     db: DB,
     directory: PathBuf,
+    files: Files,
     /// Bytes that must be free on the disk beyond what is written, so that the log itself never meets the end.
     reserve_bytes: u64,
 }
@@ -79,8 +81,6 @@ pub struct Store {
 impl Store {
     /// Opens what is in `directory`, or begins there. So many bytes of its disk are left free.
     pub fn open(directory: &Path, reserve_bytes: u64) -> Result<Store> {
-        let made = std::fs::create_dir_all(super::batch_directory(directory));
-        made.map_err(|error| unusable(directory, &error.to_string()))?;
         let mut options = Options::default();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
@@ -92,7 +92,8 @@ impl Store {
         options.set_max_total_wal_size(256 << 20);
         let names = Family::ALL.map(Family::name);
         let db = DB::open_cf(&options, directory.join("log"), names).map_err(|error| not_opened(directory, &error))?;
-        let store = Store { db, directory: directory.to_path_buf(), reserve_bytes };
+        let files = Files::open(directory)?;
+        let store = Store { db, directory: directory.to_path_buf(), files, reserve_bytes };
         store.check_format()?;
         Ok(store)
     }
@@ -113,8 +114,9 @@ impl Store {
             .with_hint("Start it with the version that wrote it, or with a newer one."))
     }
 
-    pub fn directory(&self) -> &Path {
-        &self.directory
+    /// The batch files beside the log.
+    pub fn files(&self) -> &Files {
+        &self.files
     }
 
     pub fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
@@ -164,9 +166,9 @@ impl Store {
             let message = format!("directory \"{}\" exists but is not empty", to.display());
             return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
         }
-        std::fs::create_dir_all(super::batch_directory(to)).map_err(problem)?;
+        let copies = Files::open(to)?;
         for file in files {
-            super::link_batch_file(&self.directory, to, file).map_err(problem)?;
+            self.files.link_to(&copies, file).map_err(problem)?;
         }
         let copied = Checkpoint::new(&self.db).and_then(|log| log.create_checkpoint(to.join("log")));
         copied.map_err(|error| failed("copied", &error))

@@ -7,13 +7,15 @@
 
 mod batch_file;
 mod delta_bytes;
+mod files;
 mod log;
 mod map;
+mod paging;
 #[cfg(test)]
 mod restore_tests;
 
-pub use batch_file::{
-    BatchFile, BatchFileWriter, Segment, batch_directory, batch_files, link_batch_file, remove_batch_file,
-};
+pub use batch_file::{BatchFile, BatchFileWriter};
 pub use delta_bytes::{delta_from_bytes, delta_to_bytes};
+pub use files::Files;
 pub use log::{Change, Family, Pair, Store};
+pub use paging::{PagedOut, keep_within, map};

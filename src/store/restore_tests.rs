@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use super::{BatchFile, BatchFileWriter, batch_directory};
+use super::{BatchFile, BatchFileWriter, Files, Store, keep_within};
 use crate::dataflow::chunk::ArrowChunk;
+use crate::dataflow::page::Page;
 use crate::dataflow::plan::{Aggregate, AggregateFunction, JoinKind, Plan, SortKey};
 use crate::dataflow::runtime::{Captured, Command, InputKind, Options, Runtime, Start};
-use crate::dataflow::saved::{Saved, SavedArrangement};
+use crate::dataflow::saved::{Saved, SavedArrangement, SavedAt};
 use crate::dataflow::test_data::{Multiset, Random, random_changes, row_of, schema};
 use crate::types::{Delta, ObjectId, Time};
 
@@ -125,13 +126,13 @@ fn read(runtime: &Runtime, id: ObjectId, time: Time) -> Multiset {
 }
 
 /// Writes what was captured to a file, and reads it from there. What was written before is referred to.
-fn through_a_file(directory: &std::path::Path, captured: &[Captured], time: Time) -> HashMap<ObjectId, Arc<Saved>> {
-    let mut writer = BatchFileWriter::create(directory, time).unwrap();
+fn through_a_file(files: &Files, captured: &[Captured], time: Time) -> HashMap<ObjectId, Arc<Saved>> {
+    let mut writer = BatchFileWriter::create(files).unwrap();
     let mut places = HashMap::new();
     for Captured { object, arrangements, .. } in captured {
         let kept: &mut Vec<(String, Vec<_>)> = places.entry(*object).or_default();
         for (number, (name, runs)) in arrangements.iter().enumerate() {
-            let chunks: Vec<ArrowChunk> = runs.iter().flatten().cloned().collect();
+            let chunks: Vec<ArrowChunk> = runs.iter().flatten().map(Page::chunk).collect();
             let mut written = writer.add(&chunks).unwrap().into_iter();
             let runs = runs.iter().map(|run| written.by_ref().take(run.len()).collect::<Vec<_>>());
             match kept.get_mut(number) {
@@ -140,13 +141,12 @@ fn through_a_file(directory: &std::path::Path, captured: &[Captured], time: Time
             }
         }
     }
-    let (id, segments) = writer.finish().unwrap().expect("something was written");
-    let file = BatchFile::open(directory, id, &segments).unwrap();
-    let chunks: Vec<_> = (0..segments.len()).map(|segment| file.chunks(segment).unwrap()).collect();
+    let saved = writer.finish().unwrap().expect("something was written");
+    let file = BatchFile::open(files, &saved).unwrap();
+    let chunks: Vec<_> = (0..saved.segments().len()).map(|segment| file.chunks(segment).unwrap()).collect();
     let saved = places.into_iter().map(|(object, arrangements)| {
         let arrangements = arrangements.into_iter().map(|(name, runs)| {
-            let chunk =
-                |place: &crate::dataflow::saved::Place| chunks[place.segment as usize][place.chunk as usize].clone();
+            let chunk = |at: &SavedAt| chunks[at.place.segment as usize][at.place.chunk as usize].clone();
             let runs = runs.iter().map(|run| run.iter().map(chunk).collect());
             SavedArrangement { name, runs: runs.collect() }
         });
@@ -158,7 +158,7 @@ fn through_a_file(directory: &std::path::Path, captured: &[Captured], time: Time
 #[test]
 fn arrangements_go_on_from_a_file_as_if_they_had_never_stopped() {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(batch_directory(directory.path())).unwrap();
+    let files = Files::open(directory.path()).unwrap();
     let (mut random, mut present) = (Random(3), [vec![], vec![]]);
     let whole = begin(2, &HashMap::new());
     let mut runtime = begin(1, &HashMap::new());
@@ -190,7 +190,7 @@ fn arrangements_go_on_from_a_file_as_if_they_had_never_stopped() {
             })
             .collect();
         objects().for_each(|id| drop(read(&runtime, id, time)));
-        let saved = through_a_file(directory.path(), &runtime.capture(), checkpoint);
+        let saved = through_a_file(&files, &runtime.capture(), checkpoint);
         runtime = begin(workers, &saved);
         runtime.execute(Command::Advance { to: checkpoint + 1 });
         for id in objects() {
@@ -206,29 +206,70 @@ fn arrangements_go_on_from_a_file_as_if_they_had_never_stopped() {
     }
 }
 
+/// With no memory at all, everything that is kept lies in files, and each read opens them.
+#[test]
+fn pages_that_leave_memory_change_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), 0).unwrap();
+    for workers in [1, 2] {
+        let (mut random, mut present) = (Random(workers as u64), [vec![], vec![]]);
+        let (whole, paged) = (begin(1, &HashMap::new()), begin(workers, &HashMap::new()));
+        let mut written = 0;
+        for time in 101..160 {
+            let deltas = present.each_mut().map(|present| random_changes(&mut random, present, 40, 8, time));
+            for runtime in [&whole, &paged] {
+                [LEFT, RIGHT].into_iter().zip(&deltas).for_each(|(id, delta)| runtime.feed(id, delta.clone()));
+                runtime.execute(Command::Advance { to: time + 1 });
+                runtime.execute(Command::Compact { to: time - 3 });
+            }
+            written += keep_within(&store, paged.memory(), 0).unwrap().bytes_written;
+            if time % 7 == 0 {
+                objects().for_each(|id| assert_eq!(read(&paged, id, time), read(&whole, id, time), "{id} at {time}"));
+                // Twice: what was in use the first time is not the second.
+                for _ in 0..2 {
+                    keep_within(&store, paged.memory(), 0).unwrap();
+                }
+                store.files().remove_unused(|_| false).unwrap();
+                let captured = paged.capture();
+                let pages = || captured.iter().flat_map(|of| &of.arrangements).flat_map(|(_, runs)| runs.concat());
+                assert!(pages().filter(|page| page.chunk().is_mapped()).count() * 2 > pages().count());
+                objects().for_each(|id| assert_eq!(read(&paged, id, time), read(&whole, id, time), "{id} at {time}"));
+            }
+        }
+        assert!(written > 0);
+        let memory = paged.memory().clone();
+        drop(paged);
+        assert_eq!(memory.used(), 0, "what counted is gone with what it counted for");
+    }
+}
+
 #[test]
 fn a_flipped_byte_is_found() {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(batch_directory(directory.path())).unwrap();
+    let files = Files::open(directory.path()).unwrap();
     let runtime = begin(1, &HashMap::new());
     runtime.feed(LEFT, random_changes(&mut Random(1), &mut vec![], 100, 50, 101));
     runtime.execute(Command::Advance { to: 102 });
     drop(read(&runtime, LEFT, 101));
     let captured = runtime.capture();
-    let chunks: Vec<ArrowChunk> =
-        captured.iter().filter(|of| of.object == LEFT).flat_map(|of| of.arrangements[0].1.concat()).collect();
-    let mut writer = BatchFileWriter::create(directory.path(), 7).unwrap();
+    let chunks: Vec<ArrowChunk> = captured
+        .iter()
+        .filter(|of| of.object == LEFT)
+        .flat_map(|of| of.arrangements[0].1.concat())
+        .map(|page| page.chunk())
+        .collect();
+    let mut writer = BatchFileWriter::create(&files).unwrap();
     writer.add(&chunks).unwrap();
-    let (id, segments) = writer.finish().unwrap().unwrap();
-    BatchFile::open(directory.path(), id, &segments).unwrap();
-    let path = batch_directory(directory.path()).join("7.arrows");
+    let saved = writer.finish().unwrap().unwrap();
+    BatchFile::open(&files, &saved).unwrap();
+    let path = files.path(saved.id);
     let whole = std::fs::read(&path).unwrap();
-    for place in (0..segments[0].bytes as usize).step_by(97) {
+    for place in (0..saved.segments()[0].bytes as usize).step_by(97) {
         let mut bytes = whole.clone();
         bytes[place] ^= 4;
         std::fs::write(&path, bytes).unwrap();
-        assert!(BatchFile::open(directory.path(), id, &segments).is_err(), "byte {place}");
+        assert!(BatchFile::open(&files, &saved).is_err(), "byte {place}");
     }
     std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-    assert!(BatchFile::open(directory.path(), id, &segments).is_err());
+    assert!(BatchFile::open(&files, &saved).is_err());
 }

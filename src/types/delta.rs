@@ -72,6 +72,17 @@ impl<T: Copy + PartialEq> Stamps<T> {
         }
     }
 
+    /// The least value of any row.
+    pub fn least(&self) -> T
+    where
+        T: Ord + Default,
+    {
+        match self {
+            Stamps::Same(value) => *value,
+            Stamps::Each(values) => values.iter().copied().min().unwrap_or_default(),
+        }
+    }
+
     /// The greatest value of any row.
     pub fn greatest(&self) -> T
     where

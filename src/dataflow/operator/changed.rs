@@ -21,6 +21,7 @@ use super::super::chunk::ArrowChunk;
 use super::super::collection::{Arranged, Batch, Stream};
 use super::super::context::Context;
 use super::super::cursor::Position;
+use super::super::page::Opened;
 use super::gather::{Gather, RowAt};
 use super::matcher::KeyMatcher;
 use super::results::Changes;
@@ -122,32 +123,37 @@ impl Unit {
     /// The next keys, in the order of their hashes.
     fn next_slice(&mut self) -> Option<Slice> {
         let fresh = &self.batches[self.before..];
-        let next_hash = |(batch, at): (&Batch, &Position)| batch.chunks.get(at.chunk).map(|c| c.key_hashes()[at.row]);
-        fresh.iter().zip(&self.positions).find_map(next_hash)?;
-        let last = fresh.iter().zip(&self.positions).filter_map(|(batch, at)| last_hash_within(batch, *at)).min();
+        if fresh.iter().zip(&self.positions).all(|(batch, at)| at.chunk == batch.chunks.len()) {
+            return None;
+        }
+        let batches: Vec<Opened<Batch>> = self.batches.iter().cloned().map(Opened::new).collect();
+        let fresh = batches[self.before..].iter().zip(&self.positions);
+        let last = fresh.filter_map(|(batch, at)| last_hash_within(batch, *at)).min();
         let mut entries = vec![];
         for (number, at) in self.positions.iter_mut().enumerate() {
-            let batch = self.before + number;
+            let number = self.before + number;
+            let batch = &batches[number];
             let end = match last {
-                Some(last) => at.past(&self.batches[batch].chunks, last),
-                None => Position { chunk: self.batches[batch].chunks.len(), row: 0 },
+                Some(last) => at.past(batch, last),
+                None => Position { chunk: batch.len(), row: 0 },
             };
-            entries.extend(at.rows_to(&self.batches[batch].chunks, end).map(|at| RowAt::new(batch, at)));
+            entries.extend(at.rows_to(batch, end).map(|at| RowAt::new(number, at)));
             *at = end;
         }
         let floor = *self.capabilities.0.time();
-        Some(Slice::new(self.batches.clone(), self.before, floor, entries))
+        Some(Slice::new(batches, self.before, floor, entries))
     }
 }
 
 /// The hash of the row so many rows on, or of the last one: a slice includes all rows up to this hash.
-fn last_hash_within(batch: &Batch, from: Position) -> Option<u64> {
+fn last_hash_within(batch: &Opened<Batch>, from: Position) -> Option<u64> {
     let (mut chunk, mut row) = (from.chunk, from.row + SLICE_ROWS);
-    while let Some(current) = batch.chunks.get(chunk) {
-        if row < current.len() {
-            return Some(current.key_hashes()[row]);
+    while chunk < batch.len() {
+        let rows = batch.page(chunk).len();
+        if row < rows {
+            return Some(batch.chunk(chunk).key_hashes()[row]);
         }
-        row -= current.len();
+        row -= rows;
         chunk += 1;
     }
     None
@@ -155,7 +161,7 @@ fn last_hash_within(batch: &Batch, from: Position) -> Option<u64> {
 
 /// Keys that have changed, and where their rows are.
 pub struct Slice {
-    pub batches: Vec<Batch>,
+    pub batches: Vec<Opened<Batch>>,
     /// Batches before this one are from before the first time.
     before: usize,
     /// The columns of the changed keys.
@@ -185,13 +191,13 @@ pub struct KeyRange {
 }
 
 impl Slice {
-    fn new(batches: Vec<Batch>, before: usize, floor: Time, mut entries: Vec<RowAt>) -> Self {
-        let chunk = |at: &RowAt| &batches[at.batch].chunks[at.chunk];
+    fn new(batches: Vec<Opened<Batch>>, before: usize, floor: Time, mut entries: Vec<RowAt>) -> Self {
+        let chunk = |at: &RowAt| batches[at.batch].chunk(at.chunk);
         let hash = |at: &RowAt| chunk(at).key_hashes()[at.row];
         if batches.len() - before > 1 {
             entries.sort_by_key(hash);
         }
-        let layout = batches[before].chunks[0].layout().clone();
+        let layout = batches[before].chunk(0).layout().clone();
         let mut keys = Gather::new(&batches);
         let mut changes: Vec<KeyChange> = vec![];
         for run in entries.chunk_by(|left, right| hash(left) == hash(right)) {
@@ -213,7 +219,7 @@ impl Slice {
     }
 
     pub fn chunk(&self, at: RowAt) -> &ArrowChunk {
-        &self.batches[at.batch].chunks[at.chunk]
+        self.batches[at.batch].chunk(at.chunk)
     }
 
     /// When an update counts: before the first time of the slice, or at its own.
@@ -223,7 +229,7 @@ impl Slice {
 }
 
 /// Tells rows of one key hash apart by their keys; nearly always they have one.
-fn by_key(batches: &[Batch], key: &[usize], run: &[RowAt]) -> Vec<Vec<RowAt>> {
+fn by_key(batches: &[Opened<Batch>], key: &[usize], run: &[RowAt]) -> Vec<Vec<RowAt>> {
     if run.len() == 1 || key.is_empty() {
         return vec![run.to_vec()];
     }
@@ -232,7 +238,7 @@ fn by_key(batches: &[Batch], key: &[usize], run: &[RowAt]) -> Vec<Vec<RowAt>> {
         match groups.iter_mut().find_map(|(matcher, rows)| matcher.matches(batches, 0, at).then_some(rows)) {
             Some(rows) => rows.push(at),
             None => {
-                let chunk = &batches[at.batch].chunks[at.chunk];
+                let chunk = batches[at.batch].chunk(at.chunk);
                 let keys = chunk.rows().slice(at.row, 1).project(key).expect("key columns are columns");
                 groups.push((KeyMatcher::new(&keys, key, batches.len()), vec![at]));
             }
@@ -242,15 +248,15 @@ fn by_key(batches: &[Batch], key: &[usize], run: &[RowAt]) -> Vec<Vec<RowAt>> {
 }
 
 /// Finds the rows of the changes' hashes in every batch; a change's ranges are adjacent.
-fn locate(batches: &[Batch], changes: &mut [KeyChange]) -> Vec<KeyRange> {
+fn locate(batches: &[Opened<Batch>], changes: &mut [KeyChange]) -> Vec<KeyRange> {
     let mut ranges = vec![];
-    for (batch, chunks) in batches.iter().map(|batch| &batch.chunks).enumerate() {
+    for (batch, pages) in batches.iter().enumerate() {
         let (mut start, mut end) = (Position::default(), Position::default());
         for (key, change) in changes.iter().enumerate() {
             // Keys with one hash have one range.
             if key == 0 || changes[key - 1].hash != change.hash {
-                start = end.seek(chunks, change.hash);
-                end = start.past(chunks, change.hash);
+                start = end.seek(pages, change.hash);
+                end = start.past(pages, change.hash);
             }
             if start != end {
                 ranges.push(KeyRange { batch, start, end, key });

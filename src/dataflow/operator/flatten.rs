@@ -43,8 +43,8 @@ pub fn flatten<'s>(arranged: Arranged<'s>, context: &Context<'s>) -> Stream<'s> 
                     activator.activate();
                     break;
                 }
-                if let Some(chunk) = batch.chunks.get(*next) {
-                    let delta = chunk.to_delta();
+                if let Some(page) = batch.chunks.get(*next) {
+                    let delta = page.open().to_delta();
                     rows += delta.len();
                     give(output, capability, Delta { times: delta.times.map(|time| time.max(as_of)), ..delta });
                     *next += 1;

@@ -25,12 +25,12 @@ use timely::progress::frontier::MutableAntichain;
 use timely::progress::{Antichain, Timestamp};
 
 use super::super::accumulator::Accumulator;
-use super::super::chunk::ArrowChunk;
 use super::super::collection::{Batch, Stream};
 use super::super::columns::{batch_of, concat_rows, take_rows};
 use super::super::context::Context;
 use super::super::exchange::by_key;
 use super::super::layout::{Layout, worker_of};
+use super::super::page::Page;
 use super::ledger::{Ledger, diffs, find};
 use super::partial::partial;
 use super::results::{Changes, Output, Results, States};
@@ -239,7 +239,7 @@ struct Retirement {
     order: Vec<u32>,
     position: usize,
     batches: Vec<Batch>,
-    changes: VecDeque<ArrowChunk>,
+    changes: VecDeque<Page>,
 }
 
 impl Retirement {
@@ -285,7 +285,7 @@ impl Retirement {
             times: Stamps::Same(self.time),
             diffs: Stamps::of(diffs(old.rows.num_rows(), new.num_rows())),
         };
-        self.changes.extend(ArrowChunk::sort(ledger.layout(), &written));
+        self.changes.extend(Page::sort(ledger.layout(), &written));
         let (old, new) = (States { groups: &old.keys, rows: &old.rows }, States { groups: &exist, rows: &new });
         results.changes(layout, old, new, self.time)
     }

@@ -9,6 +9,7 @@ use arrow::compute::interleave;
 use super::super::collection::Batch;
 use super::super::columns::batch_of;
 use super::super::cursor::Position;
+use super::super::page::Opened;
 
 /// A row in a list of batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl RowAt {
 
 /// Rows to copy out of batches (which are not empty), and rows of NULLs.
 pub struct Gather<'a> {
-    batches: &'a [Batch],
+    batches: &'a [Opened<Batch>],
     /// Numbers of the chunks in use, from 1; 0 is the row of NULLs.
     numbers: HashMap<(usize, usize), usize>,
     sources: Vec<&'a RecordBatch>,
@@ -35,7 +36,7 @@ pub struct Gather<'a> {
 }
 
 impl<'a> Gather<'a> {
-    pub fn new(batches: &'a [Batch]) -> Self {
+    pub fn new(batches: &'a [Opened<Batch>]) -> Self {
         Gather { batches, numbers: HashMap::new(), sources: vec![], latest: None, picks: vec![] }
     }
 
@@ -48,7 +49,7 @@ impl<'a> Gather<'a> {
         let source = match self.latest {
             Some((place, source)) if place == (batch, chunk) => source,
             _ => *self.numbers.entry((batch, chunk)).or_insert_with(|| {
-                self.sources.push(self.batches[batch].chunks[chunk].rows());
+                self.sources.push(self.batches[batch].chunk(chunk).rows());
                 self.sources.len()
             }),
         };
@@ -80,6 +81,6 @@ impl<'a> Gather<'a> {
     }
 
     fn any_rows(&self) -> &RecordBatch {
-        self.batches[0].chunks[0].rows()
+        self.batches[0].chunk(0).rows()
     }
 }

@@ -107,7 +107,7 @@ impl<'a> Merge<'a> {
 
     fn before(&self, batch: usize, at: Position) -> Position {
         match at.row {
-            0 => Position { chunk: at.chunk - 1, row: self.slice.batches[batch].chunks[at.chunk - 1].len() - 1 },
+            0 => Position { chunk: at.chunk - 1, row: self.slice.batches[batch].page(at.chunk - 1).len() - 1 },
             row => Position { chunk: at.chunk, row: row - 1 },
         }
     }
@@ -117,7 +117,7 @@ impl<'a> Merge<'a> {
         match self.end {
             End::First => {
                 run.next.row += 1;
-                if run.next.row == self.slice.batches[run.batch].chunks[run.next.chunk].len() {
+                if run.next.row == self.slice.batches[run.batch].page(run.next.chunk).len() {
                     run.next = Position { chunk: run.next.chunk + 1, row: 0 };
                 }
                 run.next < run.stop

@@ -7,6 +7,7 @@ use super::super::chunk::ArrowChunk;
 use super::super::collection::Batch;
 use super::super::compare::RowComparator;
 use super::super::cursor::Position;
+use super::super::page::Opened;
 use crate::types::{Diff, Time};
 
 /// Pairs that are given at once.
@@ -26,7 +27,7 @@ struct Found {
 
 /// One side of a join: batches, and how far they have been walked.
 pub struct Side {
-    batches: Vec<(Batch, Position)>,
+    batches: Vec<(Opened<Batch>, Position)>,
     key: Vec<usize>,
     skips_null_keys: bool,
     /// The rows of the key at hand.
@@ -60,26 +61,26 @@ pub struct Matches {
 impl Side {
     pub fn new(batches: Vec<Batch>, key: Vec<usize>, skips_null_keys: bool) -> Self {
         let latest = vec![None; batches.len()];
-        let batches = batches.into_iter().map(|batch| (batch, Position::default())).collect();
+        let batches = batches.into_iter().map(|batch| (Opened::new(batch), Position::default())).collect();
         Side { batches, key, skips_null_keys, found: vec![], chunks: vec![], latest }
     }
 
     /// The least key hash that is left.
     fn key_hash(&self) -> Option<u64> {
-        self.batches.iter().filter_map(|(batch, place)| place.key_hash(&batch.chunks)).min()
+        self.batches.iter().filter_map(|(batch, place)| place.key_hash(batch)).min()
     }
 
     fn seek(&mut self, key_hash: u64) {
-        self.batches.iter_mut().for_each(|(batch, place)| *place = place.seek(&batch.chunks, key_hash));
+        self.batches.iter_mut().for_each(|(batch, place)| *place = place.seek(batch, key_hash));
     }
 
     /// Finds the rows with this key hash.
     fn find(&mut self, key_hash: u64, floor: Time) {
         let Side { batches, found, chunks, latest, .. } = self;
         for ((batch, place), latest) in batches.iter_mut().zip(latest) {
-            let end = place.past(&batch.chunks, key_hash);
-            for (number, rows) in place.ranges_to(&batch.chunks, end).filter(|(_, rows)| !rows.is_empty()) {
-                let chunk = &batch.chunks[number];
+            let end = place.past(batch, key_hash);
+            for (number, rows) in place.ranges_to(batch, end).filter(|(_, rows)| !rows.is_empty()) {
+                let chunk = batch.chunk(number);
                 let here = match latest {
                     Some((of, here)) if *of == number => *here,
                     _ => {
@@ -127,9 +128,10 @@ impl Side {
         *found = sums;
     }
 
-    /// Lets go of chunks that no found row is in.
+    /// Lets go of chunks, since no found row is left.
     fn forget(&mut self) {
         self.chunks.clear();
+        self.batches.iter_mut().for_each(|(batch, _)| batch.close());
         self.latest.fill(None);
     }
 }

@@ -20,6 +20,7 @@ use super::super::collection::{Batch, Trace, TraceWriter};
 use super::super::columns::{batch_of, interleave_columns};
 use super::super::cursor::Position;
 use super::super::layout::Layout;
+use super::super::page::{Opened, Page};
 use super::super::saved::Restored;
 use super::gather::RowAt;
 use super::matcher::KeyMatcher;
@@ -67,9 +68,9 @@ impl Ledger {
     }
 
     /// Adds the changes of `time`, in pieces whose concatenation is sorted.
-    pub fn commit(&mut self, mut changes: VecDeque<ArrowChunk>, time: Time) -> Batch {
+    pub fn commit(&mut self, mut changes: VecDeque<Page>, time: Time) -> Batch {
         let mut chunks = VecDeque::new();
-        ArrowChunk::settle(&mut changes, true, &mut chunks);
+        Page::settle(&mut changes, true, &mut chunks);
         let upper = Antichain::from_elem(time + 1);
         let description = Description::new(self.upper.clone(), upper.clone(), Antichain::from_elem(0));
         let batch = Rc::new(ChunkBatch::new(chunks.into(), description));
@@ -105,16 +106,16 @@ impl Ledger {
 pub fn find(layout: &Layout, batches: &[Batch], keys: &RecordBatch, hashes: &[u64]) -> Found {
     let mut found: Vec<Option<(usize, usize)>> = vec![None; hashes.len()];
     let mut open: Vec<u32> = (0..hashes.len() as u32).collect();
-    let mut chunks: Vec<&ArrowChunk> = vec![];
+    let mut chunks: Vec<ArrowChunk> = vec![];
     for batch in batches.iter().rev().filter(|batch| !batch.is_empty()) {
         let mut reader = KeyReader::new(batch, keys, &layout.key);
         open.retain(|&key| match reader.latest(hashes[key as usize], key as usize) {
             None => true,
             Some(None) => false,
             Some(Some(Position { chunk, row })) => {
-                let chunk = &batch.chunks[chunk];
-                if chunks.last().is_none_or(|last| !std::ptr::eq(*last, chunk)) {
-                    chunks.push(chunk);
+                let chunk = reader.batch.chunk(chunk);
+                if chunks.last().is_none_or(|last| !last.is(chunk)) {
+                    chunks.push(chunk.clone());
                 }
                 found[key as usize] = Some((chunks.len() - 1, row));
                 false
@@ -136,27 +137,26 @@ pub fn find(layout: &Layout, batches: &[Batch], keys: &RecordBatch, hashes: &[u6
 
 /// Reads a batch at ascending key hashes.
 struct KeyReader<'a> {
-    batch: &'a Batch,
+    batch: Opened<&'a Batch>,
     matcher: KeyMatcher,
     at: Position,
 }
 
 impl<'a> KeyReader<'a> {
     fn new(batch: &'a Batch, keys: &RecordBatch, columns: &[usize]) -> Self {
-        KeyReader { batch, matcher: KeyMatcher::new(keys, columns, 1), at: Position::default() }
+        KeyReader { batch: Opened::new(batch), matcher: KeyMatcher::new(keys, columns, 1), at: Position::default() }
     }
 
     /// Whether the batch has changes of a key at all, and the row that is left after the latest.
     fn latest(&mut self, hash: u64, key: usize) -> Option<Option<Position>> {
-        let chunks = &self.batch.chunks;
-        self.at = self.at.seek(chunks, hash);
-        let end = self.at.past(chunks, hash);
+        self.at = self.at.seek(&self.batch, hash);
+        let end = self.at.past(&self.batch, hash);
         let mut latest: Option<(Time, Option<Position>)> = None;
-        for at in self.at.rows_to(chunks, end) {
-            if !self.matcher.matches(std::slice::from_ref(self.batch), key, RowAt::new(0, at)) {
+        for at in self.at.rows_to(&self.batch, end) {
+            if !self.matcher.matches(std::slice::from_ref(&self.batch), key, RowAt::new(0, at)) {
                 continue;
             }
-            let chunk = &chunks[at.chunk];
+            let chunk = self.batch.chunk(at.chunk);
             let (time, entered) = (chunk.time(at.row), (chunk.diff(at.row) > 0).then_some(at));
             latest = match latest {
                 Some((known, place)) if known > time => Some((known, place)),

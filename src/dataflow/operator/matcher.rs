@@ -3,7 +3,7 @@
 use arrow::array::{ArrayRef, DynComparator, RecordBatch, make_comparator};
 use arrow::compute::SortOptions;
 
-use super::super::collection::Batch;
+use super::super::page::{Opened, Pages};
 use super::gather::RowAt;
 
 /// A list of keys. Rows are best asked for chunk by chunk.
@@ -20,7 +20,7 @@ impl KeyMatcher {
         KeyMatcher { keys: keys.columns().to_vec(), columns: columns.to_vec(), latest }
     }
 
-    pub fn matches(&mut self, batches: &[Batch], key: usize, at: RowAt) -> bool {
+    pub fn matches(&mut self, batches: &[Opened<impl Pages>], key: usize, at: RowAt) -> bool {
         #[cfg(test)]
         LOOKED_AT.set(LOOKED_AT.get() + 1);
         if self.columns.is_empty() {
@@ -28,7 +28,7 @@ impl KeyMatcher {
         }
         let latest = &mut self.latest[at.batch];
         if latest.as_ref().is_none_or(|(chunk, _)| *chunk != at.chunk) {
-            let rows = batches[at.batch].chunks[at.chunk].rows();
+            let rows = batches[at.batch].chunk(at.chunk).rows();
             let comparator = |(key, &column): (&ArrayRef, &usize)| {
                 make_comparator(key, rows.column(column), SortOptions::default())
                     .expect("keys have one comparable type")

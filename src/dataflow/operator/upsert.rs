@@ -14,11 +14,11 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
-use super::super::chunk::ArrowChunk;
 use super::super::collection::{Arranged, Batch, Stream};
 use super::super::columns::{batch_of, concat_rows, interleave_columns, take_rows};
 use super::super::exchange::by_key;
 use super::super::layout::Layout;
+use super::super::page::Page;
 use super::super::saved::Restored;
 use super::fold::for_each_time;
 use super::groups::Groups;
@@ -137,7 +137,7 @@ struct Retirement {
     order: Vec<u32>,
     position: usize,
     batches: Vec<Batch>,
-    changes: VecDeque<ArrowChunk>,
+    changes: VecDeque<Page>,
 }
 
 impl Upserting {
@@ -205,6 +205,6 @@ impl Retirement {
             times: Stamps::Same(self.time),
             diffs: Stamps::of(diffs(old.rows.num_rows(), new.num_rows())),
         };
-        self.changes.extend(ArrowChunk::sort(layout, &written));
+        self.changes.extend(Page::sort(layout, &written));
     }
 }

@@ -1,0 +1,112 @@
+//! How much memory the pages of arrangements take, and which of them can do without.
+//!
+//! Workers list what they settle; small pages are not worth it. One who has files, and threads that may wait for them,
+//! writes the coldest pages and maps them instead: a worker never does.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use super::page::{Page, Slot};
+
+/// Bytes of pages that are listed, at least.
+const PAGE_BYTES_MIN: usize = if cfg!(test) { 1 } else { 32 << 10 };
+
+/// The pages of one database.
+#[derive(Default)]
+pub struct Memory {
+    used: AtomicUsize,
+    listed: Mutex<Listed>,
+}
+
+#[derive(Default)]
+struct Listed {
+    /// In the order of a clock's hand: those that were in use when it passed come again later.
+    pages: VecDeque<Weak<Slot>>,
+    /// How many were alive when those that are not were last taken off.
+    alive: usize,
+}
+
+thread_local! {
+    /// Where this thread lists its pages: differential settles chunks without telling for whom.
+    static OF_THREAD: RefCell<Option<Arc<Memory>>> = const { RefCell::new(None) };
+}
+
+impl Memory {
+    /// Pages that this thread settles from now on count here.
+    pub fn enter(self: &Arc<Self>) {
+        OF_THREAD.set(Some(self.clone()));
+    }
+
+    /// Bytes of pages that are in memory, about; those that lie in mapped files are not.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Pages of at least so many bytes together, if there are as many: those that were not opened since the hand has passed
+    /// them last. They are listed no more: they are to be paged out, or [given back](Self::give_back).
+    pub fn coldest(&self, bytes: usize) -> Vec<Page> {
+        let mut listed = self.listed.lock().expect("no panic while listing");
+        let (mut coldest, mut found) = (vec![], 0);
+        // Twice round: the first may find all in use.
+        for _ in 0..2 * listed.pages.len() {
+            if found >= bytes {
+                break;
+            }
+            let Some(slot) = listed.pages.pop_front() else { break };
+            let Some(page) = Page::upgrade(&slot) else { continue };
+            if page.take_opened() {
+                listed.pages.push_back(slot);
+            } else {
+                found += page.chunk().bytes();
+                coldest.push(page);
+            }
+        }
+        coldest
+    }
+
+    pub fn give_back(&self, pages: &[Page]) {
+        let mut listed = self.listed.lock().expect("no panic while listing");
+        listed.pages.extend(pages.iter().map(Page::downgrade));
+    }
+
+    fn list(self: &Arc<Self>, page: &Page) {
+        let chunk = page.chunk();
+        if chunk.is_mapped() || chunk.bytes() < PAGE_BYTES_MIN || !page.list() {
+            return;
+        }
+        chunk.charge_to(self);
+        let mut listed = self.listed.lock().expect("no panic while listing");
+        listed.pages.push_back(page.downgrade());
+        if listed.pages.len() > 2 * listed.alive + 1024 {
+            listed.pages.retain(|slot| slot.strong_count() > 0);
+            listed.alive = listed.pages.len();
+        }
+    }
+}
+
+/// A page that will be kept for a while counts for this thread's memory.
+pub(super) fn settled(page: Page) -> Page {
+    OF_THREAD.with_borrow(|memory| memory.iter().for_each(|memory| memory.list(&page)));
+    page
+}
+
+/// Bytes that count while they are there.
+pub struct Charge {
+    memory: Arc<Memory>,
+    bytes: usize,
+}
+
+impl Charge {
+    pub fn new(memory: &Arc<Memory>, bytes: usize) -> Arc<Charge> {
+        memory.used.fetch_add(bytes, Ordering::Relaxed);
+        Arc::new(Charge { memory: memory.clone(), bytes })
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.memory.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}

@@ -33,6 +33,11 @@ pub struct Harness {
 
 impl Harness {
     pub fn new(workers: usize) -> Result<Self> {
+        Harness::with(workers, |_| ())
+    }
+
+    /// One whose limits are others.
+    pub fn with(workers: usize, change: impl FnOnce(&mut Config)) -> Result<Self> {
         let name = format!("millrace-bench-{}-{}", std::process::id(), crate::types::random_u64());
         let folder = std::env::temp_dir().join(name);
         let queries = tokio::runtime::Runtime::new().map_err(|error| Error::internal(error.to_string()))?;
@@ -40,6 +45,7 @@ impl Harness {
         config.workers = workers;
         config.history_step_records = 40_000;
         config.checkpoint_interval = CHECKPOINT_INTERVAL.get().copied().unwrap_or(NEVER);
+        change(&mut config);
         let database = Database::open(config)?;
         let session = session(&database)?;
         Ok(Harness { database, session, queries, folder })
@@ -192,12 +198,21 @@ pub fn thread_cpu_ns() -> u64 {
 
 /// Resident megabytes of this process, now and at the most.
 pub fn memory_mb() -> (f64, f64) {
+    (memory_of("VmRSS:"), memory_of("VmHWM:"))
+}
+
+/// Megabytes of this process that a field of its status tells.
+pub fn memory_of(field: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let field = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name));
-        line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
-    };
-    (field("VmRSS:"), field("VmHWM:"))
+    let line = status.lines().find(|line| line.starts_with(field));
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+}
+
+/// How often this process had to wait for the disk to have a page of its memory.
+pub fn major_faults() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    after_name.split_whitespace().nth(9).and_then(|field| field.parse().ok()).unwrap_or(0)
 }
 
 /// The value below which a share of the sorted values lies.

@@ -4,6 +4,7 @@
 mod all;
 mod apart;
 mod batch;
+mod budget;
 mod change;
 mod feldera;
 mod harness;
@@ -60,6 +61,8 @@ enum What {
     Change(change::Options),
     /// Bytes of memory per row of state.
     Memory(memory::Options),
+    /// State that is larger than the memory it may have.
+    Budget(budget::Options),
     /// A restart that goes on with its state, against computing it again.
     Restart(restart::Options),
     /// Arrange, join and count against differential dataflow on typed tuples.
@@ -86,6 +89,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         What::Kafka(options) => kafka::run(&options, workers, &mut report),
         What::Change(options) => change::run(&options, workers, &mut report),
         What::Memory(options) => memory::run(&options, workers, &mut report),
+        What::Budget(options) => budget::run(&options, workers, &mut report),
         What::Restart(options) => restart::run(&options, workers, &mut report),
         What::Operators(options) => operators::run(&options, workers, &mut report),
     };

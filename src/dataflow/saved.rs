@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, AsArray, BinaryArray, RecordBatch};
@@ -58,6 +59,8 @@ pub struct SavedFile {
     pub id: u64,
     /// Of one that is written whole.
     pub segments: OnceLock<Vec<Segment>>,
+    /// Whether it would outlive the machine; what is only paged out need not.
+    pub is_synced: AtomicBool,
 }
 
 impl SavedFile {

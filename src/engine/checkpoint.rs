@@ -207,11 +207,22 @@ fn write(
         }
     }
     if let Some(file) = writer.finish()? {
+        store.files().sync(&file)?;
         manifest.bytes_written = file.segments().iter().map(|segment| segment.bytes).sum();
     }
+    files.values().for_each(|file| sync_paged(store, file));
     manifest.files = files.iter().map(|(&id, file)| (id, file.segments().to_vec())).collect();
     note_places(store, written)?;
     Ok((manifest, files))
+}
+
+/// A file that pages have gone to is not synced before a checkpoint names it.
+fn sync_paged(store: &Store, file: &SavedFile) {
+    if let Err(error) = store.files().sync(file) {
+        // The pages may be lost, and are nowhere else; a restart begins with the checkpoint before.
+        tracing::error!(%error, "pages that are not in memory can't be made to last; the process ends");
+        std::process::abort();
+    }
 }
 
 /// Tells pages where they have been written. Those that lay in a file before, of which little is used any more, let go of it.

@@ -42,8 +42,7 @@ struct Shared {
 }
 
 /// A file that is being written.
-pub struct BatchFileWriter<'a> {
-    files: &'a Files,
+pub struct BatchFileWriter {
     saved: Arc<SavedFile>,
     path: PathBuf,
     file: BufWriter<File>,
@@ -51,13 +50,13 @@ pub struct BatchFileWriter<'a> {
     end: u64,
 }
 
-impl<'a> BatchFileWriter<'a> {
-    pub fn create(files: &'a Files) -> Result<Self> {
+impl BatchFileWriter {
+    pub fn create(files: &Files) -> Result<Self> {
         let saved = files.create();
         let path = files.path(saved.id);
         let file = File::create(&path).map_err(|error| failed("create", &path, &error))?;
         let file = BufWriter::with_capacity(1 << 20, file);
-        Ok(BatchFileWriter { files, saved, path, file, segments: vec![], end: 0 })
+        Ok(BatchFileWriter { saved, path, file, segments: vec![], end: 0 })
     }
 
     /// Adds chunks of one layout; gives where each is.
@@ -100,16 +99,14 @@ impl<'a> BatchFileWriter<'a> {
         Ok(())
     }
 
-    /// What was added is on the disk when this returns; none if nothing was.
+    /// What was added can be read when this returns; [`Files::sync`] makes it last. None if nothing was.
     pub fn finish(self) -> Result<Option<Arc<SavedFile>>> {
         let path = self.path;
-        let file = self.file.into_inner().map_err(|error| failed("write", &path, error.error()))?;
+        self.file.into_inner().map_err(|error| failed("write", &path, error.error()))?;
         if self.segments.is_empty() {
             std::fs::remove_file(&path).map_err(|error| failed("remove", &path, &error))?;
             return Ok(None);
         }
-        file.sync_all().map_err(|error| failed("sync", &path, &error))?;
-        self.files.sync()?;
         self.saved.segments.set(self.segments).expect("a file is finished once");
         Ok(Some(self.saved))
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use crate::dataflow::saved::{SavedFile, Segment};
@@ -37,7 +38,7 @@ impl Files {
     pub fn create(&self) -> Arc<SavedFile> {
         let mut known = self.known.lock().expect("no panic while holding the files");
         known.last += 1;
-        let file = Arc::new(SavedFile { id: known.last, segments: OnceLock::new() });
+        let file = Arc::new(SavedFile { id: known.last, segments: OnceLock::new(), is_synced: AtomicBool::new(false) });
         known.files.insert(file.id, Arc::downgrade(&file));
         file
     }
@@ -49,7 +50,8 @@ impl Files {
             return file;
         }
         known.last = known.last.max(id);
-        let file = Arc::new(SavedFile { id, segments: OnceLock::from(segments.to_vec()) });
+        let file =
+            Arc::new(SavedFile { id, segments: OnceLock::from(segments.to_vec()), is_synced: AtomicBool::new(true) });
         known.files.insert(id, Arc::downgrade(&file));
         file
     }
@@ -79,10 +81,17 @@ impl Files {
         })
     }
 
-    /// That files were made or removed is on the disk when this returns.
-    pub fn sync(&self) -> Result<()> {
-        let synced = File::open(&self.directory).and_then(|folder| folder.sync_all());
-        synced.map_err(|error| failed("sync", &self.directory, &error))
+    /// The file is on the disk when this returns.
+    pub fn sync(&self, file: &SavedFile) -> Result<()> {
+        if file.is_synced.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        for path in [&self.path(file.id), &self.directory] {
+            let synced = File::open(path).and_then(|opened| opened.sync_all());
+            synced.map_err(|error| failed("sync", path, &error))?;
+        }
+        file.is_synced.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     fn all(&self) -> Result<Vec<u64>> {

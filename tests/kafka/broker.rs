@@ -17,8 +17,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Broker {
     pub address: String,
-    /// Where this test started it, if it did.
-    port: Option<u16>,
+    /// Of the nodes that this test has started itself.
+    ports: Vec<u16>,
     producer: BaseProducer<Deliveries>,
 }
 
@@ -39,8 +39,8 @@ impl ProducerContext for Deliveries {
 
 /// The broker that the tests share is started once and left running, as scripts/kafka does.
 static SHARED: LazyLock<Broker> = LazyLock::new(|| match std::env::var("MILLRACE_KAFKA") {
-    Ok(address) => Broker::at(address, None),
-    Err(_) => Broker::at(script(&["start"]).trim().to_string(), None),
+    Ok(address) => Broker::at(address, vec![]),
+    Err(_) => Broker::at(script(&["start"]).trim().to_string(), vec![]),
 });
 
 impl Broker {
@@ -50,24 +50,49 @@ impl Broker {
 
     /// A broker to kill, next to the shared one.
     pub fn own() -> Broker {
+        Broker::started(1)
+    }
+
+    /// Two brokers that keep everything twice, to kill one of them at a time.
+    pub fn cluster() -> Broker {
+        Broker::started(2)
+    }
+
+    fn started(nodes: u16) -> Broker {
         let (_, shared) = SHARED.address.rsplit_once(':').expect("an address has a port");
-        let port = shared.parse::<u16>().expect("a port is a number") + 4;
-        script(&["wipe", &port.to_string()]);
-        let address = script(&["start", &port.to_string()]).trim().to_string();
-        Broker::at(address, Some(port))
+        let first = shared.parse::<u16>().expect("a port is a number") + 4;
+        let ports: Vec<u16> = (0..nodes).map(|node| first + 2 * node).collect();
+        ports.iter().for_each(|port| drop(script(&["wipe", &port.to_string()])));
+        let addresses: Vec<String> = (0..ports.len()).map(|node| start_node(&ports, node)).collect();
+        Broker::at(addresses.join(","), ports)
     }
 
-    fn at(address: String, port: Option<u16>) -> Broker {
+    fn at(address: String, ports: Vec<u16>) -> Broker {
         let producer = config(&address).create_with_context(Deliveries).expect("a producer");
-        Broker { address, port, producer }
+        Broker { address, ports, producer }
     }
 
+    /// Kills the only node of an own broker.
     pub fn kill(&self) {
-        script(&["kill", &self.port.expect("only an own broker is killed").to_string()]);
+        self.kill_node(0);
     }
 
     pub fn start(&self) {
-        script(&["start", &self.port.expect("only an own broker is started").to_string()]);
+        start_node(&self.ports, 0);
+    }
+
+    pub fn kill_node(&self, node: usize) {
+        script(&["kill", &self.ports[node].to_string()]);
+    }
+
+    /// Starts a node, and gives what waits until it answers.
+    pub fn restart_node(&self, node: usize) -> std::thread::JoinHandle<()> {
+        let ports = self.ports.clone();
+        std::thread::spawn(move || drop(start_node(&ports, node)))
+    }
+
+    pub fn nodes(&self) -> usize {
+        self.ports.len()
     }
 
     /// A new topic, whose name begins with `name`.
@@ -75,7 +100,7 @@ impl Broker {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("{name}-{}-{number}", std::process::id());
-        let mut topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        let mut topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(self.ports.len().max(1) as i32));
         for (name, value) in settings {
             topic = topic.set(name, value);
         }
@@ -165,15 +190,22 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        if let Some(port) = self.port {
-            script(&["wipe", &port.to_string()]);
-        }
+        self.ports.iter().for_each(|port| drop(script(&["wipe", &port.to_string()])));
     }
+}
+
+/// The first node of a cluster, or one that joins it; gives its address.
+fn start_node(ports: &[u16], node: usize) -> String {
+    let (port, first) = (ports[node].to_string(), ports[0].to_string());
+    let started = if node == 0 { script(&["start", &port]) } else { script(&["join", &port, &first]) };
+    started.trim().to_string()
 }
 
 fn config(address: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", address).set("linger.ms", "0").set("message.max.bytes", "64000000");
+    // A record that is sent again since a leader has moved is there once.
+    config.set("enable.idempotence", "true");
     config
 }
 

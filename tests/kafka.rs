@@ -1,5 +1,6 @@
 //! Kafka sources against a real broker: MILLRACE_KAFKA says where one is, otherwise scripts/kafka starts one.
 
+#[allow(dead_code, reason = "chaos uses the rest of it")]
 #[path = "kafka/broker.rs"]
 mod broker;
 #[path = "kafka/live.rs"]

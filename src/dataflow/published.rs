@@ -97,6 +97,11 @@ impl PublishedObject {
         snapshots.iter().map(|snapshot| snapshot.upper).min().unwrap_or(0)
     }
 
+    /// Readable from this time on.
+    pub fn since(&self) -> Time {
+        self.compaction.lock().expect("no panic while compacting").to
+    }
+
     /// Compacts to `to`, or as far as holds allow; gives how far that is.
     pub fn compact(&self, to: Time) -> Time {
         let mut compaction = self.compaction.lock().expect("no panic while compacting");

@@ -311,6 +311,11 @@ impl Runtime {
         Some(self.shared.published.get(object)?.frontier())
     }
 
+    /// The time from which on an object can be read; none if it was dropped.
+    pub fn since(&self, object: ObjectId) -> Option<Time> {
+        Some(self.shared.published.get(object)?.since())
+    }
+
     /// Keeps an object readable at `time` and later; none if it is not any more.
     pub fn hold(&self, object: ObjectId, time: Time) -> Option<Hold> {
         self.shared.published.get(object)?.hold(time)
@@ -378,7 +383,7 @@ impl Drop for Runtime {
 
 /// The time from which on an object can be read.
 fn begin(saved: &Option<Arc<Saved>>, from: Time) -> Time {
-    saved.as_ref().map_or(from, |saved| saved.time)
+    saved.as_ref().map_or(from, |saved| saved.since)
 }
 
 /// The key of an arrangement: the columns given, or all.

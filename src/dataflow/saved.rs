@@ -116,6 +116,8 @@ pub struct SavedArrangement {
 pub struct Saved {
     /// Everything up to here is in the arrangements, and nothing else counts.
     pub time: Time,
+    /// Times from here on can be told apart in the rows.
+    pub since: Time,
     pub arrangements: Vec<SavedArrangement>,
 }
 

@@ -202,7 +202,7 @@ impl Worker<'_> {
         let mut input = Input::new_with_builder();
         let worker = (self.timely.index(), self.timely.peers());
         // Rows come after what was saved, and readable is that too.
-        let (since, from) = start.saved.as_ref().map_or((from, from), |saved| (saved.time, saved.time + 1));
+        let (since, from) = start.saved.as_ref().map_or((from, from), |saved| (saved.since, saved.time + 1));
         let restored = start.saved.as_ref().and_then(|saved| {
             let rows = saved.arrangements.first()?;
             Some(Restored::new(rows, saved.time, &layout, worker))
@@ -238,7 +238,7 @@ impl Worker<'_> {
         saved: Option<Arc<Saved>>,
     ) {
         let seed = self.shared.options.hash_seed;
-        let from = saved.as_ref().map_or(as_of, |saved| saved.time);
+        let since = saved.as_ref().map_or(as_of, |saved| saved.since);
         let layout = published.layout.clone();
         let mut feeds = BTreeMap::new();
         let objects = &self.objects;
@@ -264,7 +264,7 @@ impl Worker<'_> {
             }
         }
         let (rows, errors) = (Kept { layout, trace: rows }, Kept { layout: error_layout(seed), trace: errors });
-        let dataflow = Dataflow::new(published, rows, errors, from);
+        let dataflow = Dataflow::new(published, rows, errors, since);
         let dataflow = Dataflow { feeds, history_to: as_of, pace, _imports: imports, arrangements, ..dataflow };
         self.objects.insert(id, Object::Running(Box::new(dataflow)));
     }

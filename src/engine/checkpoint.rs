@@ -47,6 +47,20 @@ pub struct SavedObject {
     pub fingerprint: u64,
     /// Their names, and the chunks of their runs.
     pub arrangements: Vec<(String, Vec<Vec<Place>>)>,
+    /// Readable from this time on: as far back as `--retention` wants.
+    #[serde(default)]
+    pub since: Time,
+    /// Of a view that can't be completed any more: what it holds is from an earlier checkpoint, and goes on from one to the
+    /// next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<Stuck>,
+}
+
+/// Since when a view is not completed, and why.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stuck {
+    pub time: Time,
+    pub reason: String,
 }
 
 impl Manifest {
@@ -100,6 +114,12 @@ impl Checkpoints {
         // The files that it names must stay until it is kept.
         let (mut manifest, _files) = write(&database.store, time, &captured, |id| database.views.fingerprint(id))?;
         drop(hold);
+        for (&id, object) in &mut manifest.objects {
+            object.since = database.runtime.since(id).unwrap_or(time).min(time);
+        }
+        if let Some(last) = self.kept().last() {
+            carry_on(database, &catalog, last, &mut manifest);
+        }
         manifest.micros = started.elapsed().as_micros() as u64;
         let manifest = Arc::new(manifest);
         self.keep(database, &catalog, manifest.clone())?;
@@ -133,7 +153,7 @@ impl Checkpoints {
             }
         }
         database.store.write(changes)?;
-        database.store.sync()?;
+        database.store.sync();
         *self.kept.lock().expect("no panic while holding the manifests") = kept.clone();
         remove_unused(&database.store, &kept)
     }
@@ -162,10 +182,36 @@ fn complete_objects(database: &Database, catalog: &Catalog, time: Time) -> BTree
     }
 }
 
-/// Whether an object, or one that it reads, is still taking in what was there before it.
+/// Whether an object, or one that it reads, is still taking in what was there before it, or never will be done with that.
 fn reads_history(database: &Database, catalog: &Catalog, id: ObjectId) -> bool {
     let reads = catalog.get(id).map_or(&[][..], |entry| &entry.depends_on);
-    database.views.reads_history(id) || reads.iter().any(|&read| reads_history(database, catalog, read))
+    let is_late = database.views.reads_history(id) || database.views.failure(id).is_some();
+    is_late || reads.iter().any(|&read| reads_history(database, catalog, read))
+}
+
+/// Why an object, or one that it reads, can't be completed any more.
+fn failure(database: &Database, catalog: &Catalog, id: ObjectId) -> Option<Error> {
+    let reads = catalog.get(id).map_or(&[][..], |entry| &entry.depends_on);
+    database.views.failure(id).or_else(|| reads.iter().find_map(|&read| failure(database, catalog, read)))
+}
+
+/// Takes views that can't be completed over from the checkpoint before, so that what they hold is not lost with it.
+fn carry_on(database: &Database, catalog: &Catalog, last: &Manifest, manifest: &mut Manifest) {
+    for (&id, object) in last.objects.iter().filter(|(id, _)| catalog.get(**id).is_some()) {
+        let Some(error) = failure(database, catalog, id).filter(|_| !manifest.objects.contains_key(&id)) else {
+            continue;
+        };
+        let since = Stuck { time: last.time, reason: error.to_string() };
+        let object = SavedObject { stuck: object.stuck.clone().or(Some(since)), ..object.clone() };
+        for file in places(&object).map(|place| place.file) {
+            manifest.files.extend(last.files.get(&file).map(|segments| (file, segments.clone())));
+        }
+        manifest.objects.insert(id, object);
+    }
+}
+
+fn places(object: &SavedObject) -> impl Iterator<Item = &Place> {
+    object.arrangements.iter().flat_map(|(_, runs)| runs).flatten()
 }
 
 fn is_table(item: &Item) -> bool {
@@ -218,11 +264,8 @@ fn write(
 
 /// A file that pages have gone to is not synced before a checkpoint names it.
 fn sync_paged(store: &Store, file: &SavedFile) {
-    if let Err(error) = store.files().sync(file) {
-        // The pages may be lost, and are nowhere else; a restart begins with the checkpoint before.
-        tracing::error!(%error, "pages that are not in memory can't be made to last; the process ends");
-        std::process::abort();
-    }
+    // The pages may be lost, and are nowhere else; a restart begins with the checkpoint before.
+    store.files().sync(file).unwrap_or_else(|error| store::fatal(&error));
 }
 
 /// Tells pages where they have been written. Those that lay in a file before, of which little is used any more, let go of it.
@@ -310,7 +353,10 @@ fn open(store: &Store, manifest: Arc<Manifest>) -> (Opened, Option<Error>) {
         });
         let arrangements = arrangements.collect::<Option<Vec<_>>>()?;
         chunks += arrangements.iter().flat_map(|arrangement| &arrangement.runs).map(Vec::len).sum::<usize>();
-        Some((*id, Arc::new(Saved { time: manifest.time, arrangements })))
+        let time = object.stuck.as_ref().map_or(manifest.time, |stuck| stuck.time);
+        // Those of before this was written down told no earlier times.
+        let since = if object.since == 0 { time } else { object.since.min(time) };
+        Some((*id, Arc::new(Saved { time, since, arrangements })))
     });
     let objects = objects.collect();
     (Opened { manifest, objects, chunks }, damage)

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,9 @@ use crate::dataflow::saved::Saved;
 use crate::store::{self, Store};
 use crate::types::{Error, ObjectId, Result, SqlState, Time};
 
+/// Bytes of pages beyond the budget, and a quarter of it, at which sources pause.
+const MEMORY_SLACK: usize = 64 << 20;
+
 /// Until pages that could not be written are tried again.
 const PAGING_RETRY: Duration = Duration::from_secs(1);
 
@@ -42,6 +45,8 @@ pub struct Database {
     writers: Mutex<HashMap<ObjectId, Arc<tokio::sync::Mutex<()>>>>,
     temporary_ids: AtomicU64,
     pub store: Arc<Store>,
+    /// When it was opened; what sources had read between the checkpoint and this was read again, and tells no earlier time.
+    pub opened_at: OnceLock<Time>,
     pub checkpoints: Checkpoints,
     stopping: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -69,6 +74,7 @@ impl Database {
             query_environment: environment,
             writers: Mutex::default(),
             temporary_ids: AtomicU64::new(u64::MAX),
+            opened_at: OnceLock::new(),
             stopping: Arc::default(),
             threads: Mutex::default(),
             checkpoints: Checkpoints::open(&store)?,
@@ -87,6 +93,15 @@ impl Database {
     /// Puts another catalog in place, in a turn of the timeline.
     pub fn replace_catalog(&self, next: Arc<Catalog>) {
         *self.catalog.write().expect("no panic while holding the catalog") = next;
+    }
+
+    /// Whether what an object holds comes from a source, be it through other views.
+    pub fn reads_source(&self, id: ObjectId) -> bool {
+        let catalog = self.catalog();
+        catalog.get(id).is_some_and(|entry| match &entry.item {
+            Item::Source(_) | Item::SourceRelation(_) => true,
+            _ => entry.depends_on.iter().any(|&read| self.reads_source(read)),
+        })
     }
 
     /// Waits for the right to read a table in order to write it.
@@ -169,6 +184,11 @@ impl Database {
     /// Bytes that may be fed before the views have finished some of what they were given.
     fn room(&self) -> usize {
         self.config.backlog_bytes_max.saturating_sub(self.runtime.backlog())
+    }
+
+    /// Whether pages are far beyond their budget; small ones, and what is on its way, always are a little.
+    fn is_over_memory(&self) -> bool {
+        self.runtime.memory().used() > self.config.memory_bytes + self.config.memory_bytes / 4 + MEMORY_SLACK
     }
 
     /// Lets go of what is kept for a table that has been dropped.
@@ -266,7 +286,9 @@ impl Database {
 
     /// Gives what sources have read a timestamp, unless the views are too far behind, and lets go of what is old.
     fn tick(&self) {
-        self.ingest.tick(&self.timeline, self.room());
+        // A source that makes more than can be paged out waits.
+        let room = if self.is_over_memory() { 0 } else { self.room() };
+        self.ingest.tick(&self.timeline, room);
         self.timeline.compact();
         self.ingest.trim(self.timeline.oldest_readable());
     }

@@ -31,7 +31,7 @@ pub fn hash_seed(store: &Store) -> Result<u64> {
     }
     let seed = random_u64();
     store.write(vec![Change::Put(Family::Meta, HASH_SEED.to_vec(), seed.to_be_bytes().to_vec())])?;
-    store.sync()?;
+    store.sync();
     Ok(seed)
 }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::checkpoint::{self, Opened};
+use super::checkpoint::{self, Opened, SavedObject, Stuck};
 use super::database::Database;
 use super::durable;
 use super::effect::{create_inputs, create_table};
@@ -32,9 +32,11 @@ pub fn recover(database: &Database) -> Result<()> {
     let opened = checkpoint::open_newest(&database.store, &database.checkpoints)?;
     let batches = opened.as_ref().map_or(0, |opened| opened.chunks);
     if let Some(opened) = &opened {
-        database.timeline.begin_at(opened.manifest.time);
+        let since = opened.objects.values().map(|saved| saved.since).min();
+        database.timeline.begin_at(since.unwrap_or(opened.manifest.time));
     }
     let mut turn = database.timeline.turn();
+    database.opened_at.get_or_init(|| turn.as_of());
     let mut recovery = Recovery { database, turn: &turn, catalog: &catalog, opened, rows: 0, restored: 0, computed: 0 };
     for entry in catalog.entries() {
         match &entry.item {
@@ -159,14 +161,13 @@ impl Recovery<'_, '_> {
     fn view(&mut self, entry: &Entry, view: &MaterializedView, plan: Arc<Plan>) {
         let database = self.database;
         let reads = plan.objects();
+        if self.stuck(entry.id, &plan).is_some() {
+            return self.show_stuck(entry, view, plan);
+        }
         if let Some(error) = reads.iter().find_map(|read| database.views.failure(*read)) {
             return self.fail(entry.id, error);
         }
-        let is_same = || {
-            let opened = self.opened.as_ref();
-            let kept = opened.and_then(|opened| opened.manifest.objects.get(&entry.id));
-            kept.is_some_and(|kept| kept.fingerprint == database.fingerprint(entry.id, &plan))
-        };
+        let is_same = || self.kept(entry.id, &plan).is_some();
         let saved = self.saved(entry.id).filter(|_| reads.iter().all(|read| self.begins_saved(*read)) && is_same());
         match &saved {
             Some(_) => self.restored += 1,
@@ -179,6 +180,33 @@ impl Recovery<'_, '_> {
         }
         let key = view.relation.key.clone().unwrap_or_default();
         database.create_view(self.turn, entry.id, plan, key, saved);
+    }
+
+    /// What the checkpoint says of a view, if it was computed by this plan.
+    fn kept(&self, id: ObjectId, plan: &Plan) -> Option<&SavedObject> {
+        let kept = self.opened.as_ref()?.manifest.objects.get(&id)?;
+        (kept.fingerprint == self.database.fingerprint(id, plan)).then_some(kept)
+    }
+
+    /// Since when a view is not completed any more, and why.
+    fn stuck(&self, id: ObjectId, plan: &Plan) -> Option<Stuck> {
+        self.kept(id, plan)?.stuck.clone()
+    }
+
+    /// A view that could not be completed before the restart shows what it held, and says why.
+    fn show_stuck(&mut self, entry: &Entry, view: &MaterializedView, plan: Arc<Plan>) {
+        let (id, Database { views, runtime, .. }) = (entry.id, self.database);
+        let (stuck, saved) = (self.stuck(id, &plan), self.saved(id));
+        let fingerprint = self.database.fingerprint(id, &plan);
+        let as_of = self.turn.as_of();
+        if let Some(saved) = saved {
+            let after = saved.time;
+            let key = view.relation.key.clone().unwrap_or_default();
+            self.turn.execute(Command::CreateView { id, plan, as_of, key, saved: Some(saved) });
+            views.start(runtime, (id, fingerprint), (after, as_of), vec![]);
+        }
+        let reason = stuck.map_or_else(String::new, |stuck| stuck.reason);
+        self.fail(id, Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, reason));
     }
 
     /// Whether an object is at the checkpoint's time, as what reads it was. Append inputs keep nothing.

@@ -102,7 +102,8 @@ impl Store {
         let Some(bytes) = self.get(Family::Meta, FORMAT_KEY)? else {
             let format = Change::Put(Family::Meta, FORMAT_KEY.to_vec(), FORMAT.to_be_bytes().to_vec());
             self.write(vec![format])?;
-            return self.sync();
+            self.sync();
+            return Ok(());
         };
         let format = bytes.as_slice().try_into().map(u32::from_be_bytes).unwrap_or(u32::MAX);
         if format == FORMAT {
@@ -137,6 +138,7 @@ impl Store {
     }
 
     /// Makes all changes or none. They outlive the process at once, and the machine after the next [`sync`](Self::sync).
+    /// Fails if the disk is too full; if it can't be written otherwise, the [process ends](fatal).
     pub fn write(&self, changes: Vec<Change>) -> Result<()> {
         self.require_space(changes.iter().map(Change::bytes).sum())?;
         let mut batch = WriteBatch::default();
@@ -147,12 +149,14 @@ impl Store {
                 Change::DeleteRange(family, from, to) => batch.delete_range_cf(self.family(*family), from, to),
             }
         }
-        self.db.write_opt(batch, &WriteOptions::default()).map_err(|error| failed("written to", &error))
+        let written = self.db.write_opt(batch, &WriteOptions::default());
+        written.unwrap_or_else(|error| fatal(&failed("written to", &error)));
+        Ok(())
     }
 
-    /// Everything that was written is on the disk when this returns.
-    pub fn sync(&self) -> Result<()> {
-        self.db.flush_wal(true).map_err(|error| failed("synced", &error))
+    /// Everything that was written is on the disk when this returns; if that can't be, the [process ends](fatal).
+    pub fn sync(&self) {
+        self.db.flush_wal(true).unwrap_or_else(|error| fatal(&failed("synced", &error)));
     }
 
     /// Copies everything that was written to `to`, which must be new or empty, with these batch files: as links, where the
@@ -189,6 +193,13 @@ impl Store {
     fn family(&self, family: Family) -> &ColumnFamily {
         self.db.cf_handle(family.name()).expect("every family was opened")
     }
+}
+
+/// Ends the process, since what it must keep can't be kept. Nobody knows what is on the disk after a write or a sync has
+/// failed, and asking again does not tell: a restart does, as PostgreSQL's does after the same.
+pub fn fatal(error: &Error) -> ! {
+    tracing::error!(%error, "what is acknowledged can't be made to last; the process ends, and can be started again");
+    std::process::abort()
 }
 
 fn unusable(directory: &Path, why: &str) -> Error {

@@ -17,5 +17,5 @@ mod restore_tests;
 pub use batch_file::{BatchFile, BatchFileWriter};
 pub use delta_bytes::{delta_from_bytes, delta_to_bytes};
 pub use files::Files;
-pub use log::{Change, Family, Pair, Store};
+pub use log::{Change, Family, Pair, Store, fatal};
 pub use paging::{PagedOut, keep_within, map};

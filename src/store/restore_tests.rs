@@ -150,7 +150,7 @@ fn through_a_file(files: &Files, captured: &[Captured], time: Time) -> HashMap<O
             let runs = runs.iter().map(|run| run.iter().map(chunk).collect());
             SavedArrangement { name, runs: runs.collect() }
         });
-        (object, Arc::new(Saved { time, arrangements: arrangements.collect() }))
+        (object, Arc::new(Saved { time, since: time, arrangements: arrangements.collect() }))
     });
     saved.collect()
 }

@@ -50,6 +50,10 @@ pub async fn open(session: &mut Session, subscribe: &Subscribe) -> Result<(Relat
     let (id, relation, temporary) = match &subscribe.to {
         SubscribeTo::Name(name) => {
             let (id, relation) = find(session, name)?;
+            let opened_at = database.opened_at.get().copied().unwrap_or(0);
+            if hold.time < opened_at && database.reads_source(id) {
+                return Err(unavailable(hold.time, opened_at));
+            }
             (id, relation, None)
         }
         SubscribeTo::Query(query) => {
@@ -93,11 +97,12 @@ fn as_of(session: &mut Session, expression: &sqlparser::ast::Expr) -> Result<Hol
     let datafusion::common::ScalarValue::Int64(Some(time)) = value else {
         return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "AS OF must be a timestamp in microseconds"));
     };
-    session.database.timeline.hold_at(time as Time).map_err(|oldest| {
-        let message = format!("timestamp {time} is no longer available");
-        Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
-            .with_detail(format!("The oldest timestamp that can be read is {oldest}."))
-    })
+    session.database.timeline.hold_at(time as Time).map_err(|oldest| unavailable(time as Time, oldest))
+}
+
+fn unavailable(time: Time, oldest: Time) -> Error {
+    Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("timestamp {time} is no longer available"))
+        .with_detail(format!("The oldest timestamp that can be read is {oldest}."))
 }
 
 fn columns(relation: &Relation, progress: bool) -> Relation {

@@ -154,19 +154,19 @@ fn views(session: &mut Session) -> Result<Vec<Vec<ScalarValue>>> {
     let row = |entry: &Entry| {
         let view = database.views.get(entry.id)?;
         let failure = database.views.failure(entry.id);
-        let frontier = database.runtime.frontier(entry.id)?;
-        let lag = (now + 1).saturating_sub(frontier) / 1000;
+        let frontier = database.runtime.frontier(entry.id);
+        let lag = frontier.map(|frontier| (now + 1).saturating_sub(frontier) / 1000);
         let state = match (&failure, lag) {
             (Some(_), _) => "failed",
-            (None, 0) => "live",
+            (None, Some(0)) => "live",
             (None, _) => "catching up",
         };
         Some(vec![
             text(&entry.schema),
             text(&entry.name),
             text(state),
-            timestamp(frontier),
-            bigint(lag),
+            ScalarValue::TimestampMicrosecond(frontier.map(|at| at as i64), Some("UTC".into())),
+            ScalarValue::Int64(lag.map(|lag| lag as i64)),
             bigint(view.history_done.load(std::sync::atomic::Ordering::Relaxed)),
             bigint(view.history_total.load(std::sync::atomic::Ordering::Relaxed)),
             ScalarValue::Utf8(failure.map(|failure| failure.to_string())),

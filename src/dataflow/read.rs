@@ -157,7 +157,7 @@ impl Snapshots {
         Found { probes, rows, counts }
     }
 
-    /// Updates with times after `from` and up to `to`. `from` is at or after `since`.
+    /// Updates with times after `from` and up to `to`, in the order of their times. `from` is at or after `since`.
     pub fn changes(&self, from: Time, to: Time) -> Vec<Delta> {
         let pages = self.parts.iter().flat_map(|part| &part.batches).flat_map(|batch| batch.iter());
         let is_new = |time: Time| from < time && time <= to;
@@ -172,8 +172,26 @@ impl Snapshots {
                 })
             }
         });
-        new.collect()
+        in_order(&self.layout.schema, new.collect())
     }
+}
+
+/// The same updates, no earlier time after a later one.
+fn in_order(schema: &SchemaRef, mut deltas: Vec<Delta>) -> Vec<Delta> {
+    if deltas.iter().all(|delta| matches!(delta.times, Stamps::Same(_))) {
+        deltas.sort_by_key(|delta| delta.times.get(0));
+        return deltas;
+    }
+    let all = deltas.iter().enumerate().flat_map(|(delta, of)| (0..of.len()).map(move |row| (delta, row)));
+    let mut picks: Vec<(usize, usize)> = all.collect();
+    picks.sort_by_key(|&(delta, row)| deltas[delta].times.get(row));
+    let sources: Vec<&RecordBatch> = deltas.iter().map(|delta| &delta.rows).collect();
+    let piece = |picks: &[(usize, usize)]| Delta {
+        rows: batch_of(schema, interleave_columns(&sources, picks), picks.len()),
+        times: Stamps::of(picks.iter().map(|&(delta, row)| deltas[delta].times.get(row)).collect()),
+        diffs: Stamps::of(picks.iter().map(|&(delta, row)| deltas[delta].diffs.get(row)).collect()),
+    };
+    picks.chunks(CHUNK_ROWS).map(piece).collect()
 }
 
 /// An update, by the number of its chunk.

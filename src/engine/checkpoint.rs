@@ -189,16 +189,10 @@ fn reads_history(database: &Database, catalog: &Catalog, id: ObjectId) -> bool {
     is_late || reads.iter().any(|&read| reads_history(database, catalog, read))
 }
 
-/// Why an object, or one that it reads, can't be completed any more.
-fn failure(database: &Database, catalog: &Catalog, id: ObjectId) -> Option<Error> {
-    let reads = catalog.get(id).map_or(&[][..], |entry| &entry.depends_on);
-    database.views.failure(id).or_else(|| reads.iter().find_map(|&read| failure(database, catalog, read)))
-}
-
 /// Takes views that can't be completed over from the checkpoint before, so that what they hold is not lost with it.
 fn carry_on(database: &Database, catalog: &Catalog, last: &Manifest, manifest: &mut Manifest) {
     for (&id, object) in last.objects.iter().filter(|(id, _)| catalog.get(**id).is_some()) {
-        let Some(error) = failure(database, catalog, id).filter(|_| !manifest.objects.contains_key(&id)) else {
+        let Some(error) = database.failure(id).filter(|_| !manifest.objects.contains_key(&id)) else {
             continue;
         };
         let since = Stuck { time: last.time, reason: error.to_string() };

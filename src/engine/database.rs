@@ -150,16 +150,25 @@ impl Database {
             .fold(plan.fingerprint(), |hash, (_, columns)| xxh3_64_with_seed(format!("{columns:?}").as_bytes(), hash))
     }
 
+    /// Why an object can't be completed any more, or one that it reads.
+    pub fn failure(&self, id: ObjectId) -> Option<Error> {
+        let catalog = self.catalog();
+        let reads = catalog.get(id).map_or(&[][..], |entry| &entry.depends_on);
+        self.views.failure(id).or_else(|| reads.iter().find_map(|&read| self.failure(read)))
+    }
+
     /// Waits until an object is complete to `time`; fails if it never will be.
     pub async fn complete_to(&self, id: ObjectId, time: Time) -> Result<()> {
         let mut progress = self.timeline.progress();
         loop {
             progress.borrow_and_update();
-            if let Some(failure) = self.views.failure(id) {
+            let frontier = self.runtime.frontier(id);
+            // What it held before it failed can be read.
+            if let Some(failure) = self.failure(id).filter(|_| frontier.is_none_or(|frontier| frontier <= time)) {
                 let message = format!("the view could not be computed: {failure}");
                 return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
             }
-            match self.runtime.frontier(id) {
+            match frontier {
                 None => return Err(Error::new(SqlState::UNDEFINED_TABLE, "the relation has been dropped")),
                 Some(frontier) if frontier > time => return Ok(()),
                 Some(_) => {}

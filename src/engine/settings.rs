@@ -109,7 +109,12 @@ impl Settings {
     /// The value as SHOW prints it.
     pub fn show(&self, name: &str) -> Result<&str> {
         let setting = find(name)?;
-        Ok(self.values.get(setting.name).map_or(setting.default, String::as_str))
+        match self.values.get(setting.name) {
+            Some(value) => Ok(value),
+            // A transaction that does not say gets the session's.
+            None if setting.name == "transaction_isolation" => self.show("default_transaction_isolation"),
+            None => Ok(setting.default),
+        }
     }
 
     /// A setting that is known to exist.

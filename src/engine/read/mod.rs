@@ -91,6 +91,8 @@ fn choose_time(session: &mut Session, planned: &Planned) {
     }
     let database = session.database.clone();
     let objects = planned.reads.iter().filter_map(|reference| match reference {
+        // What can't be completed any more shows what it holds, at any time.
+        RelationRef::Object(id) if database.failure(*id).is_some() => None,
         RelationRef::Object(id) => database.runtime.frontier(*id),
         RelationRef::System { .. } => None,
     });
@@ -164,7 +166,7 @@ async fn by_index(
         return Ok((Snapshots::empty(layout.clone()).with_writes(&layout, &rows, time), time));
     }
     let time = session.transaction().hold(&database).time;
-    wait(&database, entry, time).await?;
+    wait(&database, entry, time, session.settings.strict()).await?;
     let mut snapshots = database.runtime.snapshots(index).ok_or_else(|| dropped(entry))?;
     let written = session.transaction().written(table);
     if !written.is_empty() {
@@ -195,7 +197,7 @@ async fn contents(session: &mut Session, id: ObjectId) -> Result<Contents> {
     let mut snapshots = match transaction.made(id) {
         true => Snapshots::empty(layout(&database, relation)),
         false => {
-            wait(&database, entry, time).await?;
+            wait(&database, entry, time, session.settings.strict()).await?;
             let published = database.runtime.snapshots(id);
             published.ok_or_else(|| dropped(entry))?
         }
@@ -218,13 +220,17 @@ pub async fn wait_for(session: &mut Session, id: ObjectId, time: Time) -> Result
     let database = session.database.clone();
     let catalog = session.transaction().catalog.clone();
     match catalog.get(id) {
-        Some(entry) => wait(&database, entry, time).await,
+        Some(entry) => wait(&database, entry, time, session.settings.strict()).await,
         None => database.complete_to(id, time).await,
     }
 }
 
-/// Waits until a relation is complete to `time`; fails if it never will be.
-async fn wait(database: &Database, entry: &Entry, time: Time) -> Result<()> {
+/// Waits until a relation is complete to `time`; fails if it never will be, but shows what it holds to one who
+/// does not ask for what is newest.
+async fn wait(database: &Database, entry: &Entry, time: Time, strict: bool) -> Result<()> {
+    if !strict && database.failure(entry.id).is_some() && database.runtime.frontier(entry.id).is_some() {
+        return Ok(());
+    }
     let completed = database.complete_to(entry.id, time).await;
     completed.map_err(|error| match error.state() {
         SqlState::UNDEFINED_TABLE => dropped(entry),
@@ -298,7 +304,7 @@ async fn indexes(session: &mut Session, entry: &Entry, time: Time) -> Result<Vec
         if session.transaction().made(index.id) {
             continue;
         }
-        wait(&database, index, time).await?;
+        wait(&database, index, time, session.settings.strict()).await?;
         if let Some(snapshots) = database.runtime.snapshots(index.id) {
             arrangements.push(Arrangement { name: index.name.clone(), key: definition.columns.clone(), snapshots });
         }

@@ -71,7 +71,7 @@ pub fn set(session: &mut Session, modes: &[TransactionMode], for_session: bool) 
         match mode {
             TransactionMode::Isolation(level) => {
                 session.settings.set("default_transaction_isolation", level)?;
-                session.settings.set("transaction_isolation", level)?;
+                session.settings.reset("transaction_isolation")?;
             }
             TransactionMode::ReadOnly(on) => {
                 session.settings.set("default_transaction_read_only", if *on { "on" } else { "off" })?;

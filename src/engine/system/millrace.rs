@@ -153,7 +153,7 @@ fn views(session: &mut Session) -> Result<Vec<Vec<ScalarValue>>> {
     let now = database.timeline.readable();
     let row = |entry: &Entry| {
         let view = database.views.get(entry.id)?;
-        let failure = database.views.failure(entry.id);
+        let failure = database.failure(entry.id);
         let frontier = database.runtime.frontier(entry.id);
         let lag = frontier.map(|frontier| (now + 1).saturating_sub(frontier) / 1000);
         let state = match (&failure, lag) {

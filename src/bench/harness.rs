@@ -208,6 +208,19 @@ pub fn memory_of(field: &str) -> f64 {
     line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
 }
 
+/// Megabytes that this process has given to the disk, or will have given when its caches are.
+pub fn disk_written_mb() -> f64 {
+    let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes:"));
+    line.and_then(|bytes| bytes.trim().parse::<f64>().ok()).unwrap_or(f64::NAN) / 1e6
+}
+
+/// Forgets the most memory that this process has had.
+pub fn forget_peak() {
+    // Told to the kernel as proc(5) says; where it can't be, the peak is one from before.
+    std::fs::write("/proc/self/clear_refs", "5").ok();
+}
+
 /// How often this process had to wait for the disk to have a page of its memory.
 pub fn major_faults() -> u64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();

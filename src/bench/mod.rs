@@ -6,6 +6,7 @@ mod apart;
 mod batch;
 mod budget;
 mod change;
+mod checkpoints;
 mod feldera;
 mod harness;
 mod kafka;
@@ -63,6 +64,8 @@ enum What {
     Memory(memory::Options),
     /// State that is larger than the memory it may have.
     Budget(budget::Options),
+    /// Checkpoints while events come in, against none.
+    Checkpoints(checkpoints::Options),
     /// A restart that goes on with its state, against computing it again.
     Restart(restart::Options),
     /// Arrange, join and count against differential dataflow on typed tuples.
@@ -89,6 +92,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         What::Kafka(options) => kafka::run(&options, workers, &mut report),
         What::Change(options) => change::run(&options, workers, &mut report),
         What::Memory(options) => memory::run(&options, workers, &mut report),
+        What::Checkpoints(options) => checkpoints::run(&options, workers, &mut report),
         What::Budget(options) => budget::run(&options, workers, &mut report),
         What::Restart(options) => restart::run(&options, workers, &mut report),
         What::Operators(options) => operators::run(&options, workers, &mut report),

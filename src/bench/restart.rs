@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::harness::{Harness, Stopwatch, expect, memory_mb};
+use super::harness::{Harness, Stopwatch, expect, forget_peak, memory_mb};
 use super::report::Report;
 use crate::types::{Error, Result};
 
@@ -48,6 +48,7 @@ fn measure(events: u64, workers: usize, report: &mut Report) -> Result<()> {
     let newest = newest.ok_or_else(|| Error::internal("there is no checkpoint"))?;
     let (bytes, written) = (newest.bytes(), newest.bytes_written);
 
+    forget_peak();
     let restarting = Stopwatch::start();
     harness.reopen()?;
     let opened_s = restarting.wall_s();
@@ -66,6 +67,8 @@ fn measure(events: u64, workers: usize, report: &mut Report) -> Result<()> {
         ("compute_cpu_s", json!(compute_cpu_s)),
         ("resident_mb", json!(resident_mb)),
         ("after_mb", json!(memory_mb().0)),
+        // The state of before is gone by the time the new one is mapped.
+        ("peak_mb", json!(memory_mb().1)),
     ]);
     Ok(())
 }

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -76,6 +77,8 @@ pub struct Checkpoints {
     running: Mutex<()>,
     /// Those that are kept, the newest last.
     kept: Mutex<Vec<Arc<Manifest>>>,
+    /// How many were made since the start.
+    made: AtomicU64,
 }
 
 impl Checkpoints {
@@ -83,12 +86,17 @@ impl Checkpoints {
     pub fn open(store: &Store) -> Result<Self> {
         let kept: Vec<Arc<Manifest>> = durable::manifests(store)?.into_iter().map(Arc::new).collect();
         remove_unused(store, &kept)?;
-        Ok(Checkpoints { running: Mutex::default(), kept: Mutex::new(kept) })
+        Ok(Checkpoints { running: Mutex::default(), kept: Mutex::new(kept), made: AtomicU64::new(0) })
     }
 
     /// Those that are kept, the newest last.
     pub fn kept(&self) -> Vec<Arc<Manifest>> {
         self.kept.lock().expect("no panic while holding the manifests").clone()
+    }
+
+    /// How many were made since the start.
+    pub fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
     }
 
     /// Makes a checkpoint of what is there now; blocks until it is on the disk.
@@ -123,6 +131,7 @@ impl Checkpoints {
         manifest.micros = started.elapsed().as_micros() as u64;
         let manifest = Arc::new(manifest);
         self.keep(database, &catalog, manifest.clone())?;
+        self.made.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(time, bytes = manifest.bytes_written, micros = manifest.micros, "a checkpoint is made");
         Ok(manifest)
     }

@@ -53,7 +53,12 @@ impl Database {
                 MetricKind::Gauge,
                 lag.collect(),
             ),
-            metric("millrace_arrangement_bytes", "Memory of all arrangements; what lies in mapped files only is not counted.", MetricKind::Gauge, one(bytes as f64)),
+            metric(
+                "millrace_arrangement_bytes",
+                "Memory of all arrangements; what lies in mapped files only is not counted.",
+                MetricKind::Gauge,
+                one(bytes as f64),
+            ),
             metric(
                 "millrace_state_memory_bytes",
                 "Memory of the pages that count for --state-memory.",

@@ -136,6 +136,14 @@ impl Checkpoints {
         Ok(manifest)
     }
 
+    /// Removes the files that no checkpoint names and no page lies in, unless a checkpoint is being made, which does so itself.
+    pub fn remove_unused(&self, store: &Store) -> Result<()> {
+        match self.running.try_lock() {
+            Ok(_running) => remove_unused(store, &self.kept()),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Copies the database to a folder that is new or empty, as it is now: the log, and links to the files of the newest
     /// checkpoints, which nobody removes meanwhile.
     pub fn backup(&self, database: &Database, to: &Path) -> Result<()> {

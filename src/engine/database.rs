@@ -240,15 +240,17 @@ impl Database {
 
     /// Takes pages out of memory if there are too many. One that can't be written stays, and is tried again.
     fn keep_within_memory(&self) {
-        match store::keep_within(&self.store, self.runtime.memory(), self.config.memory_bytes) {
-            Ok(done) if done.pages > 0 => {
+        let memory = self.runtime.memory();
+        let paged = store::keep_within(&self.store, memory, self.config.memory_bytes).and_then(|done| {
+            if done.pages > 0 {
                 tracing::debug!(pages = done.pages, bytes = done.bytes, written = done.bytes_written, "paged out");
+                self.checkpoints.remove_unused(&self.store)?;
             }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(%error, "memory is over its budget");
-                std::thread::sleep(PAGING_RETRY);
-            }
+            Ok(())
+        });
+        if let Err(error) = paged {
+            tracing::warn!(%error, "memory is over its budget");
+            std::thread::sleep(PAGING_RETRY);
         }
     }
 

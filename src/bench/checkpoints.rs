@@ -45,7 +45,11 @@ pub fn run(options: &Options, workers: usize, report: &mut Report) -> Result<()>
 fn measure(name: &str, options: &Options, workers: usize, report: &mut Report) -> Result<()> {
     let (events, query) = (options.events, queries(&[name.to_string()])?.remove(0));
     let interval = Duration::from_secs(options.interval);
-    let mut harness = Harness::with(workers, |config| config.checkpoint_interval = interval)?;
+    let mut harness = Harness::with(workers, |config| {
+        config.checkpoint_interval = interval;
+        // For the query that tells whether the rows are right.
+        config.query_memory_bytes = 8 << 30;
+    })?;
     let (watch, written) = (Stopwatch::start(), disk_written_mb());
     harness.sql(&format!("CREATE SOURCE nex FROM LOAD GENERATOR NEXMARK (EVENTS {events}, RATE 0)"))?;
     harness.sql("SET search_path = nex, public")?;

@@ -7,16 +7,23 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
 
 use super::page::{Page, Slot};
 
 /// Bytes of pages that are listed, at least.
 const PAGE_BYTES_MIN: usize = if cfg!(test) { 1 } else { 32 << 10 };
 
+/// Bytes of pages beyond the budget, and a quarter of it, at which who makes more has to wait.
+const SLACK: usize = 64 << 20;
+/// How long a worker rests at most before it goes on anyway: a disk that takes nothing makes it slow, not dead.
+const REST_MAX: Duration = Duration::from_millis(50);
+const REST: Duration = Duration::from_millis(1);
+
 /// The pages of one database.
-#[derive(Default)]
 pub struct Memory {
     used: AtomicUsize,
+    budget: AtomicUsize,
     listed: Mutex<Listed>,
 }
 
@@ -33,7 +40,37 @@ thread_local! {
     static OF_THREAD: RefCell<Option<Arc<Memory>>> = const { RefCell::new(None) };
 }
 
+impl Default for Memory {
+    /// No pages yet, and no end of memory.
+    fn default() -> Self {
+        Memory { used: AtomicUsize::new(0), budget: AtomicUsize::new(usize::MAX), listed: Mutex::default() }
+    }
+}
+
 impl Memory {
+    /// Bytes that pages may have in memory.
+    pub fn set_budget(&self, bytes: usize) {
+        self.budget.store(bytes, Ordering::Relaxed);
+    }
+
+    pub fn budget(&self) -> usize {
+        self.budget.load(Ordering::Relaxed)
+    }
+
+    /// Whether pages are far beyond their budget, as they are when they are made faster than they can be written.
+    pub fn is_over(&self) -> bool {
+        let budget = self.budget();
+        self.used() > budget.saturating_add(budget / 4).saturating_add(SLACK)
+    }
+
+    /// Waits a little while pages are far beyond their budget: who pages them out needs the time.
+    pub(super) fn rest(&self) {
+        let began = Instant::now();
+        while self.is_over() && began.elapsed() < REST_MAX {
+            std::thread::sleep(REST);
+        }
+    }
+
     /// Pages that this thread settles from now on count here.
     pub fn enter(self: &Arc<Self>) {
         OF_THREAD.set(Some(self.clone()));

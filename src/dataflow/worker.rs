@@ -133,6 +133,7 @@ impl Worker<'_> {
                 self.timely.step_or_park(None);
             }
             self.publish();
+            self.shared.memory.rest();
         }
     }
 

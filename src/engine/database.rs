@@ -25,9 +25,6 @@ use crate::dataflow::saved::Saved;
 use crate::store::{self, Store};
 use crate::types::{Error, ObjectId, Result, SqlState, Time};
 
-/// Bytes of pages beyond the budget, and a quarter of it, at which sources pause.
-const MEMORY_SLACK: usize = 64 << 20;
-
 /// Until pages that could not be written are tried again.
 const PAGING_RETRY: Duration = Duration::from_secs(1);
 
@@ -60,6 +57,7 @@ impl Database {
         let on_progress = Arc::new(move || moved.send_modify(|count| *count += 1));
         let options = Options { workers: config.workers, hash_seed: durable::hash_seed(&store)? };
         let runtime = Arc::new(Runtime::start(options, on_progress)?);
+        runtime.memory().set_budget(config.memory_bytes);
         let retention = config.retention.as_micros() as u64;
         let timeline = Arc::new(Timeline::new(runtime.clone(), store.clone(), progress, retention)?);
         let pool = Arc::new(FairSpillPool::new(config.query_memory_bytes));
@@ -195,11 +193,6 @@ impl Database {
         self.config.backlog_bytes_max.saturating_sub(self.runtime.backlog())
     }
 
-    /// Whether pages are far beyond their budget; small ones, and what is on its way, always are a little.
-    fn is_over_memory(&self) -> bool {
-        self.runtime.memory().used() > self.config.memory_bytes + self.config.memory_bytes / 4 + MEMORY_SLACK
-    }
-
     /// Lets go of what is kept for a table that has been dropped.
     pub fn forget_writers(&self, table: ObjectId) {
         self.writers.lock().expect("no panic while holding the writers").remove(&table);
@@ -241,7 +234,7 @@ impl Database {
     /// Takes pages out of memory if there are too many. One that can't be written stays, and is tried again.
     fn keep_within_memory(&self) {
         let memory = self.runtime.memory();
-        let paged = store::keep_within(&self.store, memory, self.config.memory_bytes).and_then(|done| {
+        let paged = store::keep_within(&self.store, memory, memory.budget()).and_then(|done| {
             if done.pages > 0 {
                 tracing::debug!(pages = done.pages, bytes = done.bytes, written = done.bytes_written, "paged out");
                 self.checkpoints.remove_unused(&self.store)?;
@@ -264,7 +257,7 @@ impl Database {
         })?;
         self.start_thread("log", move |database| database.timeline.sync(tick * 10))?;
         self.start_thread("pages", move |database| {
-            std::thread::sleep(tick * 5);
+            std::thread::sleep(tick);
             database.keep_within_memory();
         })?;
         let (interval, mut last) = (self.config.checkpoint_interval, Instant::now());
@@ -298,7 +291,7 @@ impl Database {
     /// Gives what sources have read a timestamp, unless the views are too far behind, and lets go of what is old.
     fn tick(&self) {
         // A source that makes more than can be paged out waits.
-        let room = if self.is_over_memory() { 0 } else { self.room() };
+        let room = if self.runtime.memory().is_over() { 0 } else { self.room() };
         self.ingest.tick(&self.timeline, room);
         self.timeline.compact();
         self.ingest.trim(self.timeline.oldest_readable());

@@ -150,10 +150,7 @@ impl ArrowChunk {
     }
 
     /// The updates at or before `time`, if there are any.
-    pub fn up_to(self, time: Time) -> Option<Self> {
-        if self.times().greatest() <= time {
-            return Some(self);
-        }
+    pub fn up_to(&self, time: Time) -> Option<Self> {
         let rows: Vec<u32> = (0..self.len() as u32).filter(|&row| self.time(row as usize) <= time).collect();
         let (times, diffs) = (self.times().take(&rows), self.diffs().take(&rows));
         (!rows.is_empty()).then(|| self.take(&rows, times, diffs))

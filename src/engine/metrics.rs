@@ -2,21 +2,12 @@
 
 use super::database::Database;
 use super::metric::{Metric, MetricKind, Sample};
-use crate::catalog::Item;
+use crate::catalog::{Catalog, Item};
 
 impl Database {
     /// Figures for `/metrics`, as they are now.
     pub fn metrics(&self) -> Vec<Metric> {
         let catalog = self.catalog();
-        let name = |id| catalog.get(id).map_or_else(String::new, |entry| entry.name.clone());
-        let sources = self.ingest.status();
-        let of_sources = |value: &dyn Fn(&super::ingest::SourceStatus) -> f64| -> Vec<Sample> {
-            let sample = |source: &super::ingest::SourceStatus| Sample {
-                labels: vec![("source", name(source.id))],
-                value: value(source),
-            };
-            sources.iter().map(sample).collect()
-        };
         let readable = self.timeline.readable();
         let views = catalog.entries().filter(|entry| matches!(entry.item, Item::MaterializedView(_)));
         let lag = views.filter_map(|entry| {
@@ -28,25 +19,8 @@ impl Database {
         let bytes: usize = arrangements.iter().map(|arrangement| arrangement.bytes).sum();
         let rows: usize = arrangements.iter().map(|arrangement| arrangement.rows).sum();
         let one = |value: f64| vec![Sample { labels: vec![], value }];
-        vec![
-            metric(
-                "millrace_source_records_total",
-                "Records read from a source.",
-                MetricKind::Counter,
-                of_sources(&|source| source.records as f64),
-            ),
-            metric(
-                "millrace_source_errors",
-                "Undecodable records that are kept for a source.",
-                MetricKind::Gauge,
-                of_sources(&|source| source.errors as f64),
-            ),
-            metric(
-                "millrace_source_lag_records",
-                "Records that a source has and that are not read yet.",
-                MetricKind::Gauge,
-                of_sources(&|source| source.lag.unwrap_or(0) as f64),
-            ),
+        let mut metrics = self.source_metrics(&catalog);
+        metrics.extend([
             metric(
                 "millrace_view_lag_seconds",
                 "How far a view is behind the newest timestamp.",
@@ -76,6 +50,39 @@ impl Database {
                 "Bytes that were given a timestamp and are not finished.",
                 MetricKind::Gauge,
                 one(self.runtime.backlog() as f64),
+            ),
+        ]);
+        metrics
+    }
+
+    fn source_metrics(&self, catalog: &Catalog) -> Vec<Metric> {
+        let name = |id| catalog.get(id).map_or_else(String::new, |entry| entry.name.clone());
+        let sources = self.ingest.status();
+        let of_sources = |value: &dyn Fn(&super::ingest::SourceStatus) -> f64| -> Vec<Sample> {
+            let sample = |source: &super::ingest::SourceStatus| Sample {
+                labels: vec![("source", name(source.id))],
+                value: value(source),
+            };
+            sources.iter().map(sample).collect()
+        };
+        vec![
+            metric(
+                "millrace_source_records_total",
+                "Records read from a source.",
+                MetricKind::Counter,
+                of_sources(&|source| source.records as f64),
+            ),
+            metric(
+                "millrace_source_errors",
+                "Undecodable records that are kept for a source.",
+                MetricKind::Gauge,
+                of_sources(&|source| source.errors as f64),
+            ),
+            metric(
+                "millrace_source_lag_records",
+                "Records that a source has and that are not read yet.",
+                MetricKind::Gauge,
+                of_sources(&|source| source.lag.unwrap_or(0) as f64),
             ),
         ]
     }

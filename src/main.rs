@@ -80,9 +80,10 @@ struct Serve {
     /// What must stay free on the disk, in MiB; writes that would leave less are refused with 53100.
     #[arg(long, default_value_t = 64)]
     disk_reserve: u64,
-    /// Memory for rows that some view has not finished yet, in MiB; beyond it sources pause and writers wait.
-    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
-    backlog_memory: u64,
+    /// Memory for rows that some view has not finished yet, in MiB; beyond it sources pause and writers wait [default: a
+    /// sixteenth of --state-memory, at most 256].
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    backlog_memory: Option<u64>,
 }
 
 fn main() -> ExitCode {
@@ -114,14 +115,17 @@ fn serve(arguments: &Serve) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let query_runtime = runtime("query", cores)?;
     let defaults = Config::new(arguments.data.clone(), query_runtime.handle().clone());
+    let defaults = match arguments.state_memory {
+        Some(mib) => defaults.with_memory(mib as usize * MIB),
+        None => defaults,
+    };
     let database = Database::open(Config {
         workers: arguments.workers.map_or(cores, usize::from),
         query_memory_bytes: arguments.query_memory as usize * MIB,
-        backlog_bytes_max: arguments.backlog_memory as usize * MIB,
+        backlog_bytes_max: arguments.backlog_memory.map_or(defaults.backlog_bytes_max, |mib| mib as usize * MIB),
         checkpoint_interval: Duration::from_secs(arguments.checkpoint_interval),
         retention: Duration::from_secs(arguments.retention),
         disk_reserve_bytes: arguments.disk_reserve << 20,
-        memory_bytes: arguments.state_memory.map_or(defaults.memory_bytes, |mib| mib as usize * MIB),
         ..defaults
     })?;
 

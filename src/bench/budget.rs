@@ -2,7 +2,7 @@
 //! same state all in memory; each in a process of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -10,6 +10,7 @@ use serde_json::json;
 use super::apart;
 use super::harness::{Harness, Stopwatch, expect, major_faults, memory_of, percentile};
 use super::report::Report;
+use crate::engine::Database;
 use crate::types::Result;
 
 #[derive(clap::Args)]
@@ -22,6 +23,9 @@ pub struct Options {
     memory_mb: usize,
     #[arg(long, default_value_t = 5_000)]
     lookups: u64,
+    /// Megabytes of rows that may wait to be worked off; the server's default otherwise.
+    #[arg(long)]
+    backlog_mb: Option<usize>,
     /// In this process, once.
     #[arg(long)]
     alone: bool,
@@ -43,10 +47,11 @@ pub fn run(options: &Options, workers: usize, report: &mut Report) -> Result<()>
         return measure(options, workers, report);
     }
     for memory_mb in [NO_LIMIT_MB, options.memory_mb] {
-        let numbers = [options.events.to_string(), memory_mb.to_string(), options.lookups.to_string()];
-        let named = ["--events", "--memory-mb", "--lookups"].into_iter().map(str::to_string).zip(numbers);
-        let arguments = ["budget".to_string(), "--alone".to_string()].into_iter();
-        let arguments: Vec<String> = arguments.chain(named.flat_map(|(name, number)| [name, number])).collect();
+        let numbers = [("--events", options.events), ("--memory-mb", memory_mb as u64), ("--lookups", options.lookups)];
+        let backlog = options.backlog_mb.map(|megabytes| ("--backlog-mb", megabytes as u64));
+        let named =
+            numbers.into_iter().chain(backlog).flat_map(|(name, number)| [name.to_string(), number.to_string()]);
+        let arguments: Vec<String> = ["budget", "--alone"].map(str::to_string).into_iter().chain(named).collect();
         apart::run(&arguments, workers, report)?;
     }
     Ok(())
@@ -54,8 +59,11 @@ pub fn run(options: &Options, workers: usize, report: &mut Report) -> Result<()>
 
 fn measure(options: &Options, workers: usize, report: &mut Report) -> Result<()> {
     let Options { events, memory_mb, lookups, .. } = *options;
-    let mut harness = Harness::with(workers, |config| config.memory_bytes = memory_mb << 20)?;
-    let (most, building, faults) = (Most::watch(), Stopwatch::start(), major_faults());
+    let mut harness = Harness::with(workers, |config| {
+        *config = config.clone().with_memory(memory_mb << 20);
+        config.backlog_bytes_max = options.backlog_mb.map_or(config.backlog_bytes_max, |megabytes| megabytes << 20);
+    })?;
+    let (most, building, faults) = (Most::watch(&harness.database), Stopwatch::start(), major_faults());
     harness.sql(&format!("CREATE SOURCE nex FROM LOAD GENERATOR NEXMARK (EVENTS {events}, RATE 0)"))?;
     harness.sql("CREATE MATERIALIZED VIEW kept AS SELECT * FROM nex.bid")?;
     harness.sql("CREATE INDEX by_auction ON kept (auction)")?;
@@ -73,6 +81,7 @@ fn measure(options: &Options, workers: usize, report: &mut Report) -> Result<()>
     let lookup_faults = major_faults() - faults;
     millis.sort_by(f64::total_cmp);
     let megabytes = |bytes: usize| json!((bytes as f64 / 1e6).round());
+    let most = most.stop();
     report.row(vec![
         ("budget_mb", if memory_mb == NO_LIMIT_MB { json!("none") } else { json!(memory_mb) }),
         ("rows_of_state", json!(rows)),
@@ -80,7 +89,9 @@ fn measure(options: &Options, workers: usize, report: &mut Report) -> Result<()>
         ("events_per_s", json!((events as f64 / build_s).round())),
         ("events_per_cpu_s", json!((events as f64 / build_cpu_s).round())),
         ("anonymous_mb", json!(memory_of("RssAnon:").round())),
-        ("most_anonymous_mb", json!(most.stop())),
+        ("most_anonymous_mb", megabytes(most.anonymous)),
+        ("pages_then_mb", megabytes(most.pages)),
+        ("backlog_then_mb", megabytes(most.backlog)),
         ("mapped_mb", json!(memory_of("RssFile:").round())),
         ("major_faults", json!(build_faults)),
         ("lookups", json!(millis.len())),
@@ -108,27 +119,42 @@ fn look_up(harness: &mut Harness, events: u64, lookups: u64) -> Result<Vec<f64>>
     Ok(millis)
 }
 
-/// The most anonymous memory of this process since it was watched.
+/// The most anonymous memory of this process since it is watched, and what of it is known.
+#[derive(Clone, Copy, Default)]
 struct Most {
-    megabytes: Arc<AtomicU64>,
+    anonymous: usize,
+    pages: usize,
+    backlog: usize,
+}
+
+struct Watch {
     stopped: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<Most>,
 }
 
 impl Most {
-    fn watch() -> Most {
-        let most = Most { megabytes: Arc::default(), stopped: Arc::default() };
-        let (megabytes, stopped) = (most.megabytes.clone(), most.stopped.clone());
-        std::thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                megabytes.fetch_max(memory_of("RssAnon:") as u64, Ordering::Relaxed);
+    fn watch(database: &Arc<Database>) -> Watch {
+        let (database, stopped) = (database.clone(), Arc::<AtomicBool>::default());
+        let is_over = stopped.clone();
+        let thread = std::thread::spawn(move || {
+            let mut most = Most::default();
+            while !is_over.load(Ordering::Relaxed) {
+                let anonymous = (memory_of("RssAnon:") * (1 << 20) as f64) as usize;
+                if anonymous > most.anonymous {
+                    let runtime = &database.runtime;
+                    most = Most { anonymous, pages: runtime.memory().used(), backlog: runtime.backlog() };
+                }
                 std::thread::sleep(SAMPLE);
             }
+            most
         });
-        most
+        Watch { stopped, thread }
     }
+}
 
-    fn stop(self) -> u64 {
+impl Watch {
+    fn stop(self) -> Most {
         self.stopped.store(true, Ordering::Relaxed);
-        self.megabytes.load(Ordering::Relaxed)
+        self.thread.join().expect("watching does not panic")
     }
 }

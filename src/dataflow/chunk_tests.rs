@@ -158,7 +158,8 @@ fn a_long_history_of_one_row_compacts() {
     let mut history = VecDeque::new();
     let all = super::columns::concat_rows(&schema(), &vec![&one; 40_000]);
     let times: Vec<Time> = (0..40_000).collect();
-    history.extend(Page::sort(&layout, &Delta { rows: all, times: Stamps::Each(times), diffs: Stamps::Same(1) }));
+    history
+        .extend(Page::sort(&layout, &Delta { rows: all, times: Stamps::Each(times.into()), diffs: Stamps::Same(1) }));
     assert!(history.iter().all(|chunk| chunk.len() <= CHUNK_ROWS) && history.len() >= 5);
     let compact = advance_all(history.clone(), 50_000);
     assert_eq!(

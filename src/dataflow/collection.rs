@@ -97,7 +97,7 @@ impl Delta {
         for stamps in [self.times.clone(), self.diffs.map(|diff| diff as u64)] {
             let words = match stamps {
                 Stamps::Same(value) => vec![0, value],
-                Stamps::Each(values) => [vec![1], values].concat(),
+                Stamps::Each(values) => [&[1], &values[..]].concat(),
             };
             bytes.extend(words.into_iter().flat_map(u64::to_le_bytes));
         }

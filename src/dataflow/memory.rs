@@ -14,16 +14,18 @@ use super::page::{Page, Slot};
 /// Bytes of pages that are listed, at least.
 const PAGE_BYTES_MIN: usize = if cfg!(test) { 1 } else { 32 << 10 };
 
-/// Bytes of pages beyond the budget, and a quarter of it, at which who makes more has to wait.
+/// Bytes of pages beyond what they may have at which who makes more has to wait.
 const SLACK: usize = 64 << 20;
 /// How long a worker rests at most before it goes on anyway: a disk that takes nothing makes it slow, not dead.
-const REST_MAX: Duration = Duration::from_millis(50);
+const REST_MAX: Duration = Duration::from_millis(200);
 const REST: Duration = Duration::from_millis(1);
 
 /// The pages of one database.
 pub struct Memory {
     used: AtomicUsize,
     budget: AtomicUsize,
+    /// What the budget has to hold beside pages.
+    overhead: AtomicUsize,
     listed: Mutex<Listed>,
 }
 
@@ -43,12 +45,13 @@ thread_local! {
 impl Default for Memory {
     /// No pages yet, and no end of memory.
     fn default() -> Self {
-        Memory { used: AtomicUsize::new(0), budget: AtomicUsize::new(usize::MAX), listed: Mutex::default() }
+        let (used, overhead) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Memory { used, budget: AtomicUsize::new(usize::MAX), overhead, listed: Mutex::default() }
     }
 }
 
 impl Memory {
-    /// Bytes that pages may have in memory.
+    /// Bytes for what arrangements keep in memory.
     pub fn set_budget(&self, bytes: usize) {
         self.budget.store(bytes, Ordering::Relaxed);
     }
@@ -57,13 +60,23 @@ impl Memory {
         self.budget.load(Ordering::Relaxed)
     }
 
-    /// Whether pages are far beyond their budget, as they are when they are made faster than they can be written.
-    pub fn is_over(&self) -> bool {
-        let budget = self.budget();
-        self.used() > budget.saturating_add(budget / 4).saturating_add(SLACK)
+    /// Bytes that are in use beside pages and because of them: what merges are at work on, what the allocator keeps.
+    pub fn set_overhead(&self, bytes: usize) {
+        self.overhead.store(bytes, Ordering::Relaxed);
     }
 
-    /// Waits a little while pages are far beyond their budget: who pages them out needs the time.
+    /// Bytes that pages may have in memory: of the budget what is left, and half of it at least.
+    pub fn room(&self) -> usize {
+        let budget = self.budget();
+        budget - self.overhead.load(Ordering::Relaxed).min(budget / 2)
+    }
+
+    /// Whether pages are far beyond what they may have, as they are when they are made faster than they can be written.
+    pub fn is_over(&self) -> bool {
+        self.used() > self.room().saturating_add(SLACK)
+    }
+
+    /// Waits a little while there are far too many pages: who pages them out needs the time.
     pub(super) fn rest(&self) {
         let began = Instant::now();
         while self.is_over() && began.elapsed() < REST_MAX {

@@ -6,9 +6,10 @@
 //! Views go on meanwhile: chunks are immutable, and what they are merged into is another chunk. A manifest names every
 //! chunk of every arrangement, whichever file it is in; the newest two are kept, and the files that they name.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -343,18 +344,7 @@ pub fn open_newest(store: &Store, checkpoints: &Checkpoints) -> Result<Option<Op
 }
 
 fn open(store: &Store, manifest: Arc<Manifest>) -> (Opened, Option<Error>) {
-    let mut segments: HashMap<(u64, u32), Vec<SavedChunk>> = HashMap::new();
-    let mut damage = None;
-    for (&id, kept) in &manifest.files {
-        let read = BatchFile::open(store.files(), &store.files().known(id, kept)).and_then(|file| {
-            let chunks = (0..kept.len()).map(|segment| Ok(((id, segment as u32), file.chunks(segment)?)));
-            chunks.collect::<Result<Vec<_>>>()
-        });
-        match read {
-            Ok(read) => segments.extend(read),
-            Err(error) => damage = Some(error),
-        }
-    }
+    let (segments, damage) = read_segments(store, &manifest.files);
     let chunk = |place: &Place| segments.get(&(place.file, place.segment))?.get(place.chunk as usize).cloned();
     let mut chunks = 0;
     let objects = manifest.objects.iter().filter_map(|(id, object)| {
@@ -371,4 +361,36 @@ fn open(store: &Store, manifest: Arc<Manifest>) -> (Opened, Option<Error>) {
     });
     let objects = objects.collect();
     (Opened { manifest, objects, chunks }, damage)
+}
+
+/// The chunks of segments, by file and segment.
+type Segments = HashMap<(u64, u32), Vec<SavedChunk>>;
+
+/// Reads what is whole of the files, all of their bytes, and says what is not; on all cores, the largest segments first.
+fn read_segments(store: &Store, files: &BTreeMap<u64, Vec<Segment>>) -> (Segments, Option<Error>) {
+    let mut damage = None;
+    let open =
+        |(&id, segments): (&u64, &Vec<Segment>)| BatchFile::open(store.files(), &store.files().known(id, segments));
+    let files: Vec<BatchFile> =
+        files.iter().filter_map(|file| open(file).map_err(|error| damage = Some(error)).ok()).collect();
+    let segments = |file: &'_ BatchFile| 0..file.segments().len();
+    let mut waiting: Vec<(&BatchFile, usize)> =
+        files.iter().flat_map(|file| segments(file).map(move |segment| (file, segment))).collect();
+    waiting.sort_by_key(|(file, segment)| Reverse(file.segments()[*segment].bytes));
+    let next = AtomicUsize::new(0);
+    let read_some = || {
+        let taken = std::iter::from_fn(|| waiting.get(next.fetch_add(1, Ordering::Relaxed)));
+        let read = |&(file, segment): &(&BatchFile, usize)| {
+            file.verify(segment)?;
+            Ok(((file.id(), segment as u32), file.chunks(segment)?))
+        };
+        taken.map(read).collect::<Vec<Result<_>>>()
+    };
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get()).min(waiting.len());
+    let read = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(read_some)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("reading does not panic")).collect::<Vec<_>>()
+    });
+    let whole = read.into_iter().filter_map(|read| read.map_err(|error| damage = Some(error)).ok());
+    (whole.collect(), damage)
 }

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What a machine has that does not say, in bytes.
-const MEMORY_UNKNOWN: usize = 8 << 30;
+use super::memory::machine_memory;
 
 /// Settings of the process; what a session can set is in [`settings`](super::settings).
 #[derive(Clone, Debug)]
@@ -33,33 +32,29 @@ pub struct Config {
     pub retention: Duration,
 }
 
-/// Bytes that the machine has, or that this process's control group may use, if that is less.
-fn machine_memory() -> usize {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let group = read("/sys/fs/cgroup/memory.max").trim().parse().unwrap_or(usize::MAX);
-    let kib = |info: String| {
-        info.lines()
-            .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<usize>().ok())
-    };
-    group.min(kib(read("/proc/meminfo")).map_or(MEMORY_UNKNOWN, |kib| kib << 10))
-}
-
 impl Config {
     /// The defaults for a database in `data`.
     pub fn new(data: PathBuf, query_runtime: tokio::runtime::Handle) -> Self {
         let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        Config {
+        let config = Config {
             data,
             workers,
             query_runtime,
             query_memory_bytes: 2 << 30,
-            backlog_bytes_max: 256 << 20,
+            backlog_bytes_max: 0,
             tick: Duration::from_millis(10),
             history_step_records: 250_000,
             disk_reserve_bytes: 64 << 20,
             checkpoint_interval: Duration::from_secs(10),
-            memory_bytes: machine_memory() / 2,
+            memory_bytes: 0,
             retention: Duration::from_secs(1),
-        }
+        };
+        config.with_memory(machine_memory() / 2)
+    }
+
+    /// With so much memory for what is kept. Rows that wait to be worked off may be a small part of it, since they take
+    /// several times their bytes while they are; more than the most makes nothing faster.
+    pub fn with_memory(self, bytes: usize) -> Self {
+        Config { memory_bytes: bytes, backlog_bytes_max: (bytes / 16).clamp(16 << 20, 256 << 20), ..self }
     }
 }

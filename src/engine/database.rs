@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -22,11 +22,8 @@ use crate::catalog::{Catalog, Item};
 use crate::dataflow::plan::Plan;
 use crate::dataflow::runtime::{Command, Options, Runtime};
 use crate::dataflow::saved::Saved;
-use crate::store::{self, Store};
+use crate::store::Store;
 use crate::types::{Error, ObjectId, Result, SqlState, Time};
-
-/// Until pages that could not be written are tried again.
-const PAGING_RETRY: Duration = Duration::from_secs(1);
 
 /// The running database; one per process.
 pub struct Database {
@@ -229,22 +226,6 @@ impl Database {
             self.checkpoints.make(self)?;
         }
         Ok(())
-    }
-
-    /// Takes pages out of memory if there are too many. One that can't be written stays, and is tried again.
-    fn keep_within_memory(&self) {
-        let memory = self.runtime.memory();
-        let paged = store::keep_within(&self.store, memory, memory.budget()).and_then(|done| {
-            if done.pages > 0 {
-                tracing::debug!(pages = done.pages, bytes = done.bytes, written = done.bytes_written, "paged out");
-                self.checkpoints.remove_unused(&self.store)?;
-            }
-            Ok(())
-        });
-        if let Err(error) = paged {
-            tracing::warn!(%error, "memory is over its budget");
-            std::thread::sleep(PAGING_RETRY);
-        }
     }
 
     /// The ticks of the sources, and the syncs of the log.

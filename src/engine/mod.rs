@@ -16,6 +16,7 @@ mod durable;
 mod effect;
 mod footprint;
 mod ingest;
+mod memory;
 mod metric;
 mod metrics;
 mod outcome;

@@ -141,11 +141,11 @@ fn columns(chunk: &ArrowChunk) -> Result<RecordBatch> {
     }
     if let Stamps::Each(times) = chunk.times() {
         fields.push(Field::new("time", DataType::UInt64, false));
-        columns.push(Arc::new(UInt64Array::from(times.clone())));
+        columns.push(Arc::new(UInt64Array::new(times.clone(), None)));
     }
     if let Stamps::Each(diffs) = chunk.diffs() {
         fields.push(Field::new("diff", DataType::Int64, false));
-        columns.push(Arc::new(Int64Array::from(diffs.clone())));
+        columns.push(Arc::new(Int64Array::new(diffs.clone(), None)));
     }
     // Rows of columns that are said to be NOT NULL can still hold NULLs within an operator.
     fields.extend(chunk.rows().schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)));
@@ -181,20 +181,16 @@ pub struct BatchFile {
 }
 
 impl BatchFile {
-    /// Maps a file; fails with XX001 if any byte of its segments is not what was written.
-    pub fn open(files: &Files, saved: &Arc<SavedFile>) -> Result<Self> {
-        let file = BatchFile::open_trusted(files, saved)?;
-        for segment in saved.segments() {
-            let found = file.bytes.get(segment.offset as usize..(segment.offset + segment.bytes) as usize);
-            if found.map(xxh3_64) != Some(segment.checksum) {
-                return Err(damaged(&file.path, "its checksum is another"));
-            }
-        }
-        Ok(file)
+    /// Fails with XX001 if any byte of a segment is not what was written.
+    pub fn verify(&self, segment: usize) -> Result<()> {
+        let Segment { offset, bytes, checksum, .. } = self.saved.segments()[segment];
+        let found = self.bytes.get(offset as usize..(offset + bytes) as usize);
+        let is_whole = found.map(xxh3_64) == Some(checksum);
+        if is_whole { Ok(()) } else { Err(damaged(&self.path, "its checksum is another")) }
     }
 
-    /// Maps a file that this process has written, or has found whole before.
-    pub fn open_trusted(files: &Files, saved: &Arc<SavedFile>) -> Result<Self> {
+    /// Maps a file. One that this process has not written is to be [verified](Self::verify) before anything is read.
+    pub fn open(files: &Files, saved: &Arc<SavedFile>) -> Result<Self> {
         let path = files.path(saved.id);
         let file = File::open(&path).map_err(|error| failed("open", &path, &error))?;
         let bytes = mapped(&file).map_err(|error| failed("map", &path, &error))?;
@@ -203,6 +199,10 @@ impl BatchFile {
 
     pub fn id(&self) -> u64 {
         self.saved.id
+    }
+
+    pub fn segments(&self) -> &[Segment] {
+        self.saved.segments()
     }
 
     /// The chunks of one segment; their buffers lie in the mapping.
@@ -247,11 +247,11 @@ fn chunk_of(batch: &RecordBatch, shared: Shared, at: SavedAt) -> Option<SavedChu
     let within_key = SavedOrder::of_column(order.map(|column| column.as_ref()))?;
     let times = match shared.time {
         Some(time) => Stamps::Same(time),
-        None => Stamps::Each(take("time")?.as_primitive_opt::<UInt64Type>()?.values().to_vec()),
+        None => Stamps::Each(take("time")?.as_primitive_opt::<UInt64Type>()?.values().clone()),
     };
     let diffs = match shared.diff {
         Some(diff) => Stamps::Same(diff),
-        None => Stamps::Each(take("diff")?.as_primitive_opt::<Int64Type>()?.values().to_vec()),
+        None => Stamps::Each(take("diff")?.as_primitive_opt::<Int64Type>()?.values().clone()),
     };
     let rows = batch.project(&(next..batch.num_columns()).collect::<Vec<_>>()).ok()?;
     Some(SavedChunk { key_hashes, within_key, rows, times, diffs, at })

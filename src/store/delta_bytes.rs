@@ -53,7 +53,7 @@ pub fn delta_from_bytes(bytes: &[u8], schema: &SchemaRef, time: Time) -> Result<
         ONE_DIFF => Stamps::Same(reader.diff()?),
         _ => {
             let rows = reader.length()?;
-            Stamps::Each((0..rows).map(|_| reader.diff()).collect::<Result<_>>()?)
+            Stamps::Each((0..rows).map(|_| reader.diff()).collect::<Result<Vec<_>>>()?.into())
         }
     };
     let length = reader.length()?;
@@ -104,7 +104,7 @@ mod tests {
         let rows = RecordBatch::try_from_iter_with_nullable([("n", numbers, true), ("t", texts, true)]).unwrap();
         // A slice, whose offsets do not begin at zero.
         let rows = rows.slice(1, 2);
-        for diffs in [Stamps::Same(-1), Stamps::Each(vec![2, -3])] {
+        for diffs in [Stamps::Same(-1), Stamps::Each(vec![2, -3].into())] {
             let delta = Delta { rows: rows.clone(), times: Stamps::Same(7), diffs };
             let bytes = delta_to_bytes(&delta).unwrap();
             let read = delta_from_bytes(&bytes, &rows.schema(), 7).unwrap();

@@ -11,8 +11,13 @@ use crate::dataflow::page::Page;
 use crate::dataflow::saved::{SavedAt, SavedChunk};
 use crate::types::Result;
 
-/// Of the budget, what is in use when enough has been paged out: so that it is not a little again and again.
-const FULL_AFTER: f64 = 0.9;
+/// Of the room for pages, what is in use when pages begin to be written: so early that who makes more seldom has to wait.
+const FULL_FROM: f64 = 0.9;
+/// Of the room, what is in use when enough has been: so that it is not a little again and again.
+const FULL_AFTER: f64 = 0.8;
+
+/// Bytes of pages that are written at a time, about: they stay in memory until all of them are.
+const AT_ONCE: usize = 64 << 20;
 
 /// What was taken out of memory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,15 +29,26 @@ pub struct PagedOut {
     pub bytes_written: usize,
 }
 
-/// Takes the coldest pages out of memory if there are more than `budget` bytes of them. Pages that no file holds yet are
-/// written to a new one.
-pub fn keep_within(store: &Store, memory: &Memory, budget: usize) -> Result<PagedOut> {
-    let used = memory.used();
-    if used <= budget {
-        return Ok(PagedOut::default());
+/// Takes the coldest pages out of memory when there are nearly `room` bytes of them. Pages that no file holds yet are
+/// written to new ones.
+pub fn keep_within(store: &Store, memory: &Memory, room: usize) -> Result<PagedOut> {
+    let (used, mut done) = (memory.used(), PagedOut::default());
+    if used <= (room as f64 * FULL_FROM) as usize {
+        return Ok(done);
     }
-    let pages = memory.coldest(used - (budget as f64 * FULL_AFTER) as usize);
-    page_out(store, &pages).inspect_err(|_| memory.give_back(&pages))
+    // What is open elsewhere stays in memory a little longer, and other pages would not help.
+    let too_much = used - (room as f64 * FULL_AFTER) as usize;
+    while done.bytes < too_much {
+        let pages = memory.coldest((too_much - done.bytes).min(AT_ONCE));
+        if pages.is_empty() {
+            break;
+        }
+        let part = page_out(store, &pages).inspect_err(|_| memory.give_back(&pages))?;
+        done.pages += part.pages;
+        done.bytes += part.bytes;
+        done.bytes_written += part.bytes_written;
+    }
+    Ok(done)
 }
 
 fn page_out(store: &Store, pages: &[Page]) -> Result<PagedOut> {
@@ -66,7 +82,7 @@ pub fn map(store: &Store, placed: Vec<(&Page, SavedAt)>) -> Result<()> {
     let mut open: Option<BatchFile> = None;
     for ((id, segment), pages) in segments {
         if open.as_ref().is_none_or(|file| file.id() != id) {
-            open = Some(BatchFile::open_trusted(store.files(), &pages[0].1.file)?);
+            open = Some(BatchFile::open(store.files(), &pages[0].1.file)?);
         }
         let chunks: Vec<SavedChunk> = open.as_ref().expect("it was opened").chunks(segment as usize)?;
         for (page, at) in pages {

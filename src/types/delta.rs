@@ -3,7 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::buffer::ScalarBuffer;
+use arrow::datatypes::{ArrowNativeType, Schema, SchemaRef};
 
 /// Microseconds since the epoch, totally ordered; see [`Clock`](super::Clock).
 pub type Time = u64;
@@ -13,17 +14,17 @@ pub type Diff = i64;
 
 /// One value per row, stored once when all rows share it, as most do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stamps<T> {
+pub enum Stamps<T: ArrowNativeType> {
     Same(T),
-    Each(Vec<T>),
+    Each(ScalarBuffer<T>),
 }
 
-impl<T: Copy + PartialEq> Stamps<T> {
+impl<T: ArrowNativeType> Stamps<T> {
     /// `values`, stored once if they are all the same.
     pub fn of(values: Vec<T>) -> Self {
         match values.first() {
             Some(&first) if values.iter().all(|&value| value == first) => Stamps::Same(first),
-            _ => Stamps::Each(values),
+            _ => Stamps::Each(values.into()),
         }
     }
 
@@ -68,14 +69,14 @@ impl<T: Copy + PartialEq> Stamps<T> {
     pub fn to_vec(&self, len: usize) -> Vec<T> {
         match self {
             Stamps::Same(value) => vec![*value; len],
-            Stamps::Each(values) => values.clone(),
+            Stamps::Each(values) => values.to_vec(),
         }
     }
 
     /// The least value of any row.
     pub fn least(&self) -> T
     where
-        T: Ord + Default,
+        T: Ord,
     {
         match self {
             Stamps::Same(value) => *value,
@@ -86,7 +87,7 @@ impl<T: Copy + PartialEq> Stamps<T> {
     /// The greatest value of any row.
     pub fn greatest(&self) -> T
     where
-        T: Ord + Default,
+        T: Ord,
     {
         match self {
             Stamps::Same(value) => *value,
@@ -94,7 +95,7 @@ impl<T: Copy + PartialEq> Stamps<T> {
         }
     }
 
-    pub fn map<U: Copy + PartialEq>(&self, f: impl Fn(T) -> U) -> Stamps<U> {
+    pub fn map<U: ArrowNativeType>(&self, f: impl Fn(T) -> U) -> Stamps<U> {
         match self {
             Stamps::Same(value) => Stamps::Same(f(*value)),
             Stamps::Each(values) => Stamps::of(values.iter().map(|&value| f(value)).collect()),

@@ -240,7 +240,7 @@ fn each(groups: &[u32], weights: &Stamps<Diff>, mut f: impl FnMut(usize, usize, 
         Stamps::Same(0) => {}
         Stamps::Same(weight) => groups.iter().enumerate().for_each(|(row, &group)| f(group as usize, row, *weight)),
         Stamps::Each(weights) => {
-            for (row, (&group, &weight)) in groups.iter().zip(weights).enumerate() {
+            for (row, (&group, &weight)) in groups.iter().zip(weights.iter()).enumerate() {
                 if weight != 0 {
                     f(group as usize, row, weight);
                 }
@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn states_are_added_and_taken_away() {
         let values: ArrayRef = Arc::new(Int32Array::from(vec![Some(5), None, Some(7), Some(i32::MAX)]));
-        let weights = weights(4, &Stamps::Each(vec![1, 1, 2, 1]), Some(&values), None);
+        let weights = weights(4, &Stamps::Each(vec![1, 1, 2, 1].into()), Some(&values), None);
         let mut sums = Accumulator::new(Accumulates::sum_of(values.data_type()).unwrap());
         sums.resize(2);
         sums.update(&[0, 0, 1, 1], Some(&values), &weights).unwrap();
@@ -338,7 +338,7 @@ mod tests {
         let argument: ArrayRef = Arc::new(Int32Array::from(vec![Some(1), None, Some(3)]));
         let filter: ArrayRef = Arc::new(arrow::array::BooleanArray::from(vec![Some(true), Some(true), None]));
         let rows = weights(3, &Stamps::Same(2), Some(&argument), Some(&filter));
-        assert_eq!(rows, Stamps::Each(vec![2, 0, 0]));
+        assert_eq!(rows, Stamps::Each(vec![2, 0, 0].into()));
         assert_eq!(weights(3, &Stamps::Same(2), None, None), Stamps::Same(2));
     }
 }

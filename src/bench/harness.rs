@@ -17,6 +17,9 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 /// A source that has not moved for so long won't.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 
+/// After so long, the allocator has given back what was freed.
+const ALLOCATOR_KEEPS: Duration = Duration::from_secs(2);
+
 /// What is measured is the engine without checkpoints, unless [`CHECKPOINT_INTERVAL`] says otherwise.
 const NEVER: Duration = Duration::from_secs(86_400);
 
@@ -51,17 +54,22 @@ impl Harness {
         Ok(Harness { database, session, queries, folder })
     }
 
-    /// Stops the database and opens it again from what it has on disk.
-    pub fn reopen(&mut self) -> Result<()> {
+    /// Stops the database; an empty one takes its place until [`reopen`](Self::reopen). Nothing of it is left in memory.
+    pub fn close(&mut self) -> Result<()> {
         let config = self.database.config.clone();
         self.database.shutdown();
-        // Nothing of the old one may be left when the new one opens its files.
-        let elsewhere = Config { data: self.folder.join("elsewhere"), ..config.clone() };
+        let elsewhere = Config { data: self.folder.join("elsewhere"), ..config };
         let closed = std::mem::replace(&mut self.database, Database::open(elsewhere)?);
         self.session = session(&self.database)?;
         drop(closed);
         self.database.shutdown();
-        self.database = Database::open(config)?;
+        std::thread::sleep(ALLOCATOR_KEEPS);
+        Ok(())
+    }
+
+    /// Opens the database again from what it has on disk.
+    pub fn reopen(&mut self) -> Result<()> {
+        self.database = Database::open(Config { data: self.folder.clone(), ..self.database.config.clone() })?;
         self.session = session(&self.database)?;
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::harness::{Harness, Stopwatch, expect, forget_peak, memory_mb};
+use super::harness::{Harness, Stopwatch, expect, forget_peak, memory_mb, memory_of};
 use super::report::Report;
 use crate::types::{Error, Result};
 
@@ -38,7 +38,7 @@ fn measure(events: u64, workers: usize, report: &mut Report) -> Result<()> {
     let answer = first_answer(&mut harness)?;
     let (compute_s, compute_cpu_s) = (computing.wall_s(), computing.cpu_s());
     harness.settle();
-    let (resident_mb, _) = memory_mb();
+    let (resident_mb, anonymous_mb) = (memory_mb().0, memory_of("RssAnon:"));
     let rows: usize = harness.arrangements().iter().map(|arrangement| arrangement.rows).sum();
 
     let writing = Instant::now();
@@ -48,6 +48,7 @@ fn measure(events: u64, workers: usize, report: &mut Report) -> Result<()> {
     let newest = newest.ok_or_else(|| Error::internal("there is no checkpoint"))?;
     let (bytes, written) = (newest.bytes(), newest.bytes_written);
 
+    harness.close()?;
     forget_peak();
     let restarting = Stopwatch::start();
     harness.reopen()?;
@@ -66,8 +67,9 @@ fn measure(events: u64, workers: usize, report: &mut Report) -> Result<()> {
         ("compute_s", json!(compute_s)),
         ("compute_cpu_s", json!(compute_cpu_s)),
         ("resident_mb", json!(resident_mb)),
+        ("anonymous_mb", json!(anonymous_mb)),
         ("after_mb", json!(memory_mb().0)),
-        // The state of before is gone by the time the new one is mapped.
+        ("after_anonymous_mb", json!(memory_of("RssAnon:"))),
         ("peak_mb", json!(memory_mb().1)),
     ]);
     Ok(())

@@ -160,3 +160,19 @@ impl Drop for Charge {
         self.memory.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_have_what_the_rest_leaves_of_the_budget_and_half_of_it_at_least() {
+        let memory = Memory::default();
+        memory.set_budget(1000);
+        assert_eq!(memory.room(), 1000);
+        memory.set_overhead(300);
+        assert_eq!(memory.room(), 700);
+        memory.set_overhead(800);
+        assert_eq!(memory.room(), 500);
+    }
+}

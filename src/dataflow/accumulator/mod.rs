@@ -235,7 +235,7 @@ impl Accumulator {
 }
 
 /// Calls `f(group, row, weight)` for every row that counts.
-fn each(groups: &[u32], weights: &Stamps<Diff>, mut f: impl FnMut(usize, usize, Diff)) {
+pub fn each(groups: &[u32], weights: &Stamps<Diff>, mut f: impl FnMut(usize, usize, Diff)) {
     match weights {
         Stamps::Same(0) => {}
         Stamps::Same(weight) => groups.iter().enumerate().for_each(|(row, &group)| f(group as usize, row, *weight)),

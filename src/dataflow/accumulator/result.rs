@@ -23,8 +23,8 @@ pub fn total(accumulates: Accumulates, states: &[ArrayRef], counts: &Int64Array,
     match accumulates {
         Accumulates::Count => Outcome { values: states[0].clone(), errors: vec![] },
         Accumulates::Integer { .. } | Accumulates::Decimal { .. } => {
-            let (sum, scale) = (wide_sums(states), scale_of(states));
-            decimals(counts, to, |row, _| rescaled(sum(row), i256::ONE, scale, scale_of_type(to)))
+            let sum = wide_sums(states);
+            decimals(counts, Rounding::between(states[0].data_type(), to), |row, _| (sum(row), 1))
         }
         Accumulates::Float => floats(counts, to, |row, _| Ok(exact_sum(states, row))),
         Accumulates::Interval => {
@@ -39,10 +39,8 @@ pub fn mean(accumulates: Accumulates, states: &[ArrayRef], counts: &Int64Array, 
     match accumulates {
         Accumulates::Count => Outcome { values: new_null_array(to, counts.len()), errors: vec![] },
         Accumulates::Integer { .. } | Accumulates::Decimal { .. } => {
-            let (sum, scale) = (wide_sums(states), scale_of(states));
-            decimals(counts, to, |row, count| {
-                rescaled(sum(row), i256::from_i128(count as i128), scale, scale_of_type(to))
-            })
+            let sum = wide_sums(states);
+            decimals(counts, Rounding::between(states[0].data_type(), to), |row, count| (sum(row), count))
         }
         Accumulates::Float => floats_divided(counts, states, to),
         Accumulates::Interval => {
@@ -65,29 +63,27 @@ fn each<T>(counts: &Int64Array, mut f: impl FnMut(usize, i64) -> Result<T>) -> (
     (values, errors)
 }
 
-/// Numbers that are exact before their last rounding, as `to`: an integer or a decimal type.
-fn decimals(counts: &Int64Array, to: &DataType, f: impl Fn(usize, i64) -> Option<i256>) -> Outcome {
-    let (values, errors) = match to {
-        DataType::Decimal256(digits, _) => {
-            let fits = |value: &i256| fits_digits(*value, *digits);
-            let (values, errors) =
-                each(counts, |row, count| f(row, count).filter(fits).ok_or_else(|| out_of_range(to)));
-            (Arc::new(Decimal256Array::from(values).with_data_type(to.clone())) as ArrayRef, errors)
+/// Quotients that are exact before their last rounding.
+fn decimals(counts: &Int64Array, rounding: Rounding, of: impl Fn(usize, i64) -> (i256, i64)) -> Outcome {
+    let to = &rounding.to;
+    let rounded = |row, count| {
+        let (sum, divisor) = of(row, count);
+        rounding.quotient(sum, divisor).ok_or_else(|| out_of_range(to))
+    };
+    let narrow = |row, count| rounded(row, count)?.to_i128().ok_or_else(|| out_of_range(to));
+    let integer = |row, count| i64::try_from(narrow(row, count)?).map_err(|_| out_of_range(&DataType::Int64));
+    let (values, errors): (ArrayRef, _) = match to {
+        DataType::Decimal256(..) => {
+            let (values, errors) = each(counts, rounded);
+            (Arc::new(Decimal256Array::from(values).with_data_type(to.clone())), errors)
         }
-        DataType::Decimal128(digits, _) => {
-            let fits = |value: &i256| fits_digits(*value, *digits);
-            let (values, errors) = each(counts, |row, count| {
-                let value = f(row, count).filter(fits).and_then(i256::to_i128);
-                value.ok_or_else(|| out_of_range(to))
-            });
-            (Arc::new(Decimal128Array::from(values).with_data_type(to.clone())) as ArrayRef, errors)
+        DataType::Decimal128(..) => {
+            let (values, errors) = each(counts, narrow);
+            (Arc::new(Decimal128Array::from(values).with_data_type(to.clone())), errors)
         }
         _ => {
-            let (values, errors) = each(counts, |row, count| {
-                let value = f(row, count).and_then(i256::to_i128).and_then(|value| i64::try_from(value).ok());
-                value.ok_or_else(|| out_of_range(&DataType::Int64))
-            });
-            (Arc::new(Int64Array::from(values)) as ArrayRef, errors)
+            let (values, errors) = each(counts, integer);
+            (Arc::new(Int64Array::from(values)), errors)
         }
     };
     narrowed(values, errors, to)
@@ -142,48 +138,66 @@ fn wide_sums(states: &[ArrayRef]) -> Box<dyn Fn(usize) -> i256 + '_> {
     }
 }
 
-fn scale_of(states: &[ArrayRef]) -> i8 {
-    scale_of_type(states[0].data_type())
-}
-
-fn scale_of_type(data_type: &DataType) -> i8 {
+fn scale_of(data_type: &DataType) -> i8 {
     match data_type {
         DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => *scale,
         _ => 0,
     }
 }
 
-/// `value / divisor`, from one scale to another, rounded half away from zero; None if that overflows.
-fn rescaled(value: i256, divisor: i256, from: i8, to: i8) -> Option<i256> {
-    let power = |digits: i8| i256::from_i128(10).checked_pow(digits.unsigned_abs() as u32);
-    if to >= from {
-        divided(value.checked_mul(power(to - from)?)?, divisor)
-    } else {
-        divided(value, divisor.checked_mul(power(from - to)?)?)
+/// How exact sums become values of a type: multiplied or divided by a power of ten for its scale, rounded half away from
+/// zero, of no more digits than it has. Powers are computed once for all values, and 128 bits are tried before 256.
+struct Rounding {
+    to: DataType,
+    times: i256,
+    over: i256,
+    /// What every result is smaller than, regardless of its sign; an integer type has limits of its own.
+    limit: Option<i256>,
+}
+
+impl Rounding {
+    fn between(from: &DataType, to: &DataType) -> Self {
+        let power = |digits: i32| i256::from_i128(10).checked_pow(digits.max(0) as u32).unwrap_or(i256::MAX);
+        let more = scale_of(to) as i32 - scale_of(from) as i32;
+        let limit = match to {
+            DataType::Decimal128(digits, _) | DataType::Decimal256(digits, _) => Some(power(*digits as i32)),
+            _ => None,
+        };
+        Rounding { to: to.clone(), times: power(more), over: power(-more), limit }
+    }
+
+    /// `sum / divisor`, if it fits.
+    fn quotient(&self, sum: i256, divisor: i64) -> Option<i256> {
+        let divisor = i256::from_i128(divisor as i128);
+        let quotient = match self.narrow_quotient(sum, divisor) {
+            Some(quotient) => i256::from_i128(quotient),
+            None => divided(sum.checked_mul(self.times)?, divisor.checked_mul(self.over)?)?,
+        };
+        self.limit.is_none_or(|limit| -limit < quotient && quotient < limit).then_some(quotient)
+    }
+
+    /// The same, unless 128 bits don't suffice for it.
+    fn narrow_quotient(&self, sum: i256, divisor: i256) -> Option<i128> {
+        let value = sum.to_i128()?.checked_mul(self.times.to_i128()?)?;
+        let divisor = divisor.to_i128()?.checked_mul(self.over.to_i128()?)?;
+        if divisor == 1 {
+            return Some(value);
+        }
+        let quotient = value.checked_div(divisor)?;
+        let rest = value - quotient * divisor;
+        let away = rest != 0 && rest.unsigned_abs() >= divisor.unsigned_abs() - rest.unsigned_abs();
+        let step = if (value < 0) == (divisor < 0) { 1 } else { -1 };
+        if away { quotient.checked_add(step) } else { Some(quotient) }
     }
 }
 
+/// Rounded half away from zero; None if that overflows.
 fn divided(value: i256, divisor: i256) -> Option<i256> {
-    if divisor == i256::ONE {
-        return Some(value);
-    }
-    if let (Some(value), Some(divisor)) = (value.to_i128(), divisor.to_i128()) {
-        let (quotient, rest) = (value / divisor, value % divisor);
-        let away = rest.unsigned_abs() >= divisor.unsigned_abs() - rest.unsigned_abs();
-        let step = if (value < 0) == (divisor < 0) { 1 } else { -1 };
-        return Some(i256::from_i128(if rest != 0 && away { quotient + step } else { quotient }));
-    }
     let (quotient, rest) = (value.checked_div(divisor)?, value.checked_rem(divisor)?);
     let (rest, size) = (rest.checked_abs()?, divisor.checked_abs()?);
     let away = rest != i256::ZERO && rest >= size.wrapping_sub(rest);
     let step = if (value < i256::ZERO) == (divisor < i256::ZERO) { i256::ONE } else { i256::MINUS_ONE };
     Some(if away { quotient.wrapping_add(step) } else { quotient })
-}
-
-fn fits_digits(value: i256, digits: u8) -> bool {
-    let limit = i256::from_i128(10).checked_pow(digits as u32);
-    let size = value.checked_abs();
-    matches!((size, limit), (Some(size), Some(limit)) if size < limit)
 }
 
 fn out_of_range(to: &DataType) -> Error {

@@ -22,7 +22,7 @@ use datafusion::logical_expr::{
     Accumulator as RowAccumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature, Volatility,
 };
 
-use crate::dataflow::accumulator::{Accumulates, Accumulator, Outcome, mean, total, weights};
+use crate::dataflow::accumulator::{Accumulates, Accumulator, Outcome, each, mean, total, weights};
 use crate::sql::coerce::bare_name;
 use crate::types::{Error, Result, SqlState, SqlType, Stamps};
 
@@ -159,9 +159,7 @@ impl Parts {
 
     fn update(&mut self, groups: &[u32], values: &ArrayRef, filter: Option<&ArrayRef>, weight: i64) -> Result<()> {
         let weights = weights(values.len(), &Stamps::Same(weight), Some(values), filter);
-        for (row, group) in groups.iter().enumerate() {
-            self.counts[*group as usize] += weights.get(row);
-        }
+        each(groups, &weights, |group, _, weight| self.counts[group] += weight);
         self.sums.update(groups, Some(values), &weights)
     }
 

@@ -17,9 +17,6 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 /// A source that has not moved for so long won't.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 
-/// After so long, the allocator has given back what was freed.
-const ALLOCATOR_KEEPS: Duration = Duration::from_secs(2);
-
 /// What is measured is the engine without checkpoints, unless [`CHECKPOINT_INTERVAL`] says otherwise.
 const NEVER: Duration = Duration::from_secs(86_400);
 
@@ -52,26 +49,6 @@ impl Harness {
         let database = Database::open(config)?;
         let session = session(&database)?;
         Ok(Harness { database, session, queries, folder })
-    }
-
-    /// Stops the database; an empty one takes its place until [`reopen`](Self::reopen). Nothing of it is left in memory.
-    pub fn close(&mut self) -> Result<()> {
-        let config = self.database.config.clone();
-        self.database.shutdown();
-        let elsewhere = Config { data: self.folder.join("elsewhere"), ..config };
-        let closed = std::mem::replace(&mut self.database, Database::open(elsewhere)?);
-        self.session = session(&self.database)?;
-        drop(closed);
-        self.database.shutdown();
-        std::thread::sleep(ALLOCATOR_KEEPS);
-        Ok(())
-    }
-
-    /// Opens the database again from what it has on disk.
-    pub fn reopen(&mut self) -> Result<()> {
-        self.database = Database::open(Config { data: self.folder.clone(), ..self.database.config.clone() })?;
-        self.session = session(&self.database)?;
-        Ok(())
     }
 
     /// Runs statements one after the other; gives the rows of the last.
@@ -221,12 +198,6 @@ pub fn disk_written_mb() -> f64 {
     let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
     let line = io.lines().find_map(|line| line.strip_prefix("write_bytes:"));
     line.and_then(|bytes| bytes.trim().parse::<f64>().ok()).unwrap_or(f64::NAN) / 1e6
-}
-
-/// Forgets the most memory that this process has had.
-pub fn forget_peak() {
-    // Told to the kernel as proc(5) says; where it can't be, the peak is one from before.
-    std::fs::write("/proc/self/clear_refs", "5").ok();
 }
 
 /// How often this process had to wait for the disk to have a page of its memory.

@@ -173,6 +173,11 @@ impl ArrowChunk {
         &self.0.key_hashes
     }
 
+    /// The same, to be shared.
+    pub fn key_hash_buffer(&self) -> &ScalarBuffer<u64> {
+        &self.0.key_hashes
+    }
+
     /// The hash of each row's other columns, ascending within a key hash; empty in an ordered layout.
     pub fn row_hashes(&self) -> &[u64] {
         match &self.0.within_key {

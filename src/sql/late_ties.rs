@@ -19,9 +19,9 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::StreamExt;
+
+use super::stepwise::stepwise;
 
 /// Tie-breaking columns from which on a sort is split. One more key costs less than looking for ties.
 const TIES_MIN: usize = 2;
@@ -56,7 +56,7 @@ fn split(sort: &SortExec) -> Option<Arc<dyn ExecutionPlan>> {
 
 /// How many keys at the end look as if they were added to break ties: columns, ascending, NULLs last, from the left.
 /// One key decides at least.
-fn ties_at_end(keys: &[&PhysicalSortExpr]) -> usize {
+pub(super) fn ties_at_end(keys: &[&PhysicalSortExpr]) -> usize {
     let mut next = usize::MAX;
     let is_tie = |key: &&&PhysicalSortExpr| {
         let column = key.expr.downcast_ref::<Column>().map(Column::index);
@@ -118,20 +118,12 @@ impl ExecutionPlan for TieOrderExec {
             open: vec![],
             memory: MemoryConsumer::new("TieOrderExec").register(context.memory_pool()),
         };
+        let input = self.input.execute(partition, context)?;
         // The end of the input closes the last run.
-        let input = self.input.execute(partition, context)?.map(Some).chain(futures::stream::iter([None]));
-        let ordered = input.map(move |batch| match batch {
-            Some(batch) => runs.push(&batch?),
+        Ok(stepwise(schema, input, move |batch| match batch {
+            Some(batch) => runs.push(&batch),
             None => runs.close(),
-        });
-        let batches = ordered.flat_map(|batches| {
-            let (batches, error) = match batches {
-                Ok(batches) => (batches, None),
-                Err(error) => (vec![], Some(Err(error))),
-            };
-            futures::stream::iter(batches.into_iter().map(Ok).chain(error))
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+        }))
     }
 }
 

@@ -10,6 +10,7 @@ mod binder;
 pub mod coerce;
 pub mod explain;
 pub mod function;
+mod keep_top;
 mod keyword;
 mod late_ties;
 pub mod lower;
@@ -25,6 +26,7 @@ mod planned;
 mod planner;
 mod returning;
 pub mod statement;
+mod stepwise;
 pub mod stop;
 mod system;
 #[cfg(test)]

@@ -20,6 +20,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 
+use super::keep_top::keep_top;
 use super::late_ties::sort_ties_late;
 use super::optimizer::{Repeat, RepeatExec, Series, SeriesExec};
 use super::{RelationRef, RelationSource};
@@ -56,7 +57,7 @@ pub async fn physical_plan(
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let provided = push_filters(provide(plan.clone(), providers)?)?;
     let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(OwnNodes)]);
-    Ok(sort_ties_late(planner.create_physical_plan(&provided, state).await?)?)
+    Ok(sort_ties_late(keep_top(planner.create_physical_plan(&provided, state).await?)?)?)
 }
 
 /// Puts the providers of rows in the place of names.

@@ -127,7 +127,7 @@ fn shared(chunk: &ArrowChunk) -> Shared {
 /// A chunk as a record batch.
 fn columns(chunk: &ArrowChunk) -> Result<RecordBatch> {
     let mut fields = vec![Field::new("key_hash", DataType::UInt64, false)];
-    let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt64Array::from(chunk.key_hashes().to_vec()))];
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt64Array::new(chunk.key_hash_buffer().clone(), None))];
     match chunk.saved_order() {
         SavedOrder::ByKey => {}
         SavedOrder::RowHashes(hashes) => {

@@ -235,9 +235,12 @@ impl Accumulator {
 }
 
 /// Calls `f(group, row, weight)` for every row that counts.
+#[inline]
 pub fn each(groups: &[u32], weights: &Stamps<Diff>, mut f: impl FnMut(usize, usize, Diff)) {
     match weights {
         Stamps::Same(0) => {}
+        // Nearly always: the compiler leaves the multiplication out.
+        Stamps::Same(1) => groups.iter().enumerate().for_each(|(row, &group)| f(group as usize, row, 1)),
         Stamps::Same(weight) => groups.iter().enumerate().for_each(|(row, &group)| f(group as usize, row, *weight)),
         Stamps::Each(weights) => {
             for (row, (&group, &weight)) in groups.iter().zip(weights.iter()).enumerate() {

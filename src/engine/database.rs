@@ -1,6 +1,7 @@
 //! The running database: what all sessions share.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::thread::JoinHandle;
@@ -22,7 +23,7 @@ use crate::catalog::{Catalog, Item};
 use crate::dataflow::plan::Plan;
 use crate::dataflow::runtime::{Command, Options, Runtime};
 use crate::dataflow::saved::Saved;
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::types::{Error, ObjectId, Result, SqlState, Time};
 
 /// The running database; one per process.
@@ -213,8 +214,7 @@ impl Database {
         self.stopping.store(true, Ordering::Relaxed);
         let threads = std::mem::take(&mut *self.threads.lock().expect("no panic while holding the threads"));
         for thread in threads {
-            // A thread that panicked has said so already.
-            thread.join().ok();
+            thread.join().expect("a panic ends the process");
         }
         self.timeline.settle(self.timeline.readable());
     }
@@ -257,10 +257,16 @@ impl Database {
     /// A thread that does something again and again until the database stops.
     fn start_thread(self: &Arc<Self>, name: &str, mut each: impl FnMut(&Database) + Send + 'static) -> Result<()> {
         let (database, stopping) = (Arc::downgrade(self), self.stopping.clone());
-        let body = move || {
+        let mut work = move || {
             while !stopping.load(Ordering::Relaxed) {
                 let Some(database) = database.upgrade() else { break };
                 each(&database);
+            }
+        };
+        let body = move || {
+            // Without it nothing would move any more, and nobody would be told why.
+            if catch_unwind(AssertUnwindSafe(&mut work)).is_err() {
+                store::fatal(&Error::internal("a thread of the database has panicked"));
             }
         };
         let thread = std::thread::Builder::new().name(name.into()).spawn(body);

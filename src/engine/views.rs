@@ -5,6 +5,7 @@
 //! steps of growing times, so that the view works them off in bounded pieces while other views stay live.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -72,7 +73,16 @@ impl Views {
                     let (runtime, view) = (runtime.clone(), view.clone());
                     view.histories.fetch_add(1, Ordering::Relaxed);
                     let steps = Steps { after, as_of, records: self.step_records };
-                    let feeder = move || feed_history(&runtime, &view, id, input, steps, history);
+                    let feeder = move || {
+                        let feed = || feed_history(&runtime, &view, id, input, steps, history);
+                        if catch_unwind(AssertUnwindSafe(feed)).is_err() {
+                            view.fail(
+                                &runtime,
+                                id,
+                                Error::internal("reading its history failed by a fault of the server"),
+                            );
+                        }
+                    };
                     let thread = std::thread::Builder::new().name(format!("history-{id}"));
                     if let Err(error) = thread.spawn(feeder) {
                         failed.fail(&running, id, Error::internal(format!("could not start a thread: {error}")));

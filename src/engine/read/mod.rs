@@ -4,6 +4,7 @@
 //! to that time; after that it blocks nobody and is blocked by nobody.
 
 mod lookup;
+mod produced;
 mod scan;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 
 use self::lookup::{Arrangement, Lookup};
+use self::produced::{Producer, produced};
 use self::scan::{Part, Scanned};
 use super::database::Database;
 use super::ingest::History;
@@ -323,11 +325,11 @@ fn history(session: &mut Session, entry: &Entry) -> Result<Arc<dyn TableProvider
     let part: Part = Arc::new(move || {
         let (sender, receiver) = mpsc::channel(ROW_QUEUE_BATCHES);
         let (history, hold) = (history.clone(), hold.clone());
-        runtime.spawn_blocking(move || {
+        let task = runtime.spawn_blocking(move || {
             let _hold = hold;
             read_history(&history, &sender);
         });
-        tokio_stream(receiver).boxed()
+        produced(receiver, Producer { task, stop: Stop::default() }).boxed()
     });
     let name = entry.name.clone();
     Ok(Arc::new(Scanned { name, schema, parts: vec![part], rows: None, lookup: None, noted: None }))
@@ -377,30 +379,6 @@ fn stream(database: &Database, plan: Arc<dyn ExecutionPlan>, task: Arc<TaskConte
             }
         }
     };
-    let task = StopOnDrop { task: database.config.query_runtime.spawn(work), stop };
-    let rows = tokio_stream(receiver).map(move |batch| {
-        let _ = &task;
-        batch
-    });
-    rows.boxed()
-}
-
-/// Ends a query whose rows nobody wants any more.
-struct StopOnDrop {
-    task: tokio::task::JoinHandle<()>,
-    stop: Stop,
-}
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.stop.set();
-        self.task.abort();
-    }
-}
-
-fn tokio_stream<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> impl futures::Stream<Item = T> + Send {
-    futures::stream::unfold(receiver, async |mut receiver| {
-        let next = receiver.recv().await?;
-        Some((next, receiver))
-    })
+    let task = database.config.query_runtime.spawn(work);
+    produced(receiver, Producer { task, stop }).boxed()
 }

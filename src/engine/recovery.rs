@@ -12,7 +12,7 @@ use super::checkpoint::{self, Opened, SavedObject, Stuck};
 use super::database::Database;
 use super::durable;
 use super::effect::{create_inputs, create_table};
-use super::ingest::Known;
+use super::ingest::{History, Known};
 use super::statement::create_source;
 use super::timeline::Turn;
 use super::views;
@@ -109,6 +109,11 @@ impl Recovery<'_, '_> {
         let (_, first) = bindings.first().cloned().ok_or_else(|| Error::internal("a source has no first binding"))?;
         let known = Known { start: first, bindings, errors: durable::source_errors(store, entry.id)? };
         ingest.start(entry.id, source.clone(), relations.clone(), known);
+        let after = self.opened.as_ref().map_or(0, |opened| opened.manifest.time);
+        if let Some(Ok(History { from, to, .. })) = ingest.history(relations[0], after, as_of) {
+            let records = views::records(&from, &to);
+            tracing::info!(source = entry.name, records, "what was bound after the checkpoint is read again");
+        }
         for (relation, id) in source.relations().iter().zip(relations) {
             if relation.envelope == Envelope::Upsert {
                 let after = self.saved(id).map_or(0, |saved| saved.time);

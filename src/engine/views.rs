@@ -146,7 +146,7 @@ impl RunningView {
 }
 
 /// How many records lie between two positions (offsets may have gaps, so at most that many).
-fn records(from: &Positions, to: &Positions) -> u64 {
+pub fn records(from: &Positions, to: &Positions) -> u64 {
     let count = |(partition, to): (&i32, &i64)| (to - from.0.get(partition).copied().unwrap_or(0)).max(0) as u64;
     to.0.iter().map(count).sum()
 }

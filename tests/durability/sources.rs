@@ -32,6 +32,7 @@ async fn a_view_whose_records_are_gone_keeps_what_it_has() {
     broker.delete_records(&topic, 0, 130);
     for round in 0..3 {
         server.start(&["--checkpoint-interval", "3600"]).await;
+        assert!(server.log().contains("source=\"numbers\" records=50"), "{}", server.log());
         wait_for(&server, "SELECT state FROM millrace.views WHERE name = 'counted'", "failed").await;
         let client = server.client().await;
         for view in ["counted", "doubled"] {
